@@ -1,0 +1,16 @@
+/* Functions that may not be used in hotadd, turned into compile errors.
+ * Force-included into every translation unit by meson.build, after the system
+ * headers below, so that their own declarations stay legal. */
+#ifndef HOTADD_BANNED_H
+#define HOTADD_BANNED_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat gets
+#pragma GCC poison atoi atol atoll atof strtok tmpnam tempnam mktemp
+#pragma GCC poison localtime gmtime ctime asctime system popen
+
+#endif

@@ -1,0 +1,34 @@
+/* Reading JSON we did not write, with errors that name the member. Writing is plain
+ * jansson (json_pack). Results are borrowed from the object. */
+#ifndef HOTADD_BASE_JSON_H
+#define HOTADD_BASE_JSON_H
+
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+/* `what` names the text in errors; the result is owned. Duplicate members are refused. */
+int json_parse(const char *text, size_t len, const char *what, json_t **ret,
+               struct err *e) err_warn_unused;
+
+/* The member must be there and of the type. */
+int json_need_str(const json_t *obj, const char *key, const char **ret,
+                  struct err *e) err_warn_unused;
+int json_need_u64(const json_t *obj, const char *key, uint64_t *ret,
+                  struct err *e) err_warn_unused;
+
+/* Default when absent or of another type. */
+const char *json_str_or(const json_t *obj, const char *key, const char *fallback);
+uint64_t json_u64_or(const json_t *obj, const char *key, uint64_t fallback);
+bool json_bool_or(const json_t *obj, const char *key, bool fallback);
+
+/* Compact, members in order of insertion; owned C string. */
+int json_text(const json_t *value, char **ret, struct err *e) err_warn_unused;
+
+/* Adds or replaces a member, taking over `value` (NULL counts as out of memory). */
+int json_put(json_t *obj, const char *key, json_t *value, struct err *e) err_warn_unused;
+/* Appends to an array, taking over `value`. */
+int json_add(json_t *array, json_t *value, struct err *e) err_warn_unused;
+
+#endif

@@ -1,0 +1,61 @@
+/* A string that must never be printed; see secret.h. */
+#include "base/secret.h"
+
+#include "base/auto.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+struct secret {
+    size_t map_len;
+    size_t len;
+    char text[];
+};
+
+int secret_new(const char *text, size_t len, struct secret **ret, struct err *e)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), map_len;
+    struct secret *s;
+
+    if (len > 1 << 20)
+        return err_set(e, ERR_INPUT, "a secret of %zu bytes is not believable", len);
+    map_len = (sizeof *s + len + 1 + page - 1) / page * page;
+    s = mmap(NULL, map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (s == MAP_FAILED)
+        return err_sys(e, "mmap");
+    /* Both are best effort: limits may forbid locking. */
+    (void)mlock(s, map_len);
+    (void)madvise(s, map_len, MADV_DONTDUMP);
+    s->map_len = map_len;
+    s->len = len;
+    memcpy(s->text, text, len);
+    s->text[len] = 0;
+    *ret = s;
+    return 0;
+}
+
+void secret_free(struct secret *s)
+{
+    size_t map_len;
+
+    if (!s)
+        return;
+    map_len = s->map_len;
+    secret_wipe(s, sizeof *s + s->len);
+    munmap(s, map_len);
+}
+
+const char *secret_reveal(const struct secret *s)
+{
+    return s ? s->text : "";
+}
+
+size_t secret_len(const struct secret *s)
+{
+    return s ? s->len : 0;
+}
+
+void secret_wipe(void *data, size_t len)
+{
+    explicit_bzero(data, len);
+}
