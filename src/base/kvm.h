@@ -28,9 +28,9 @@ enum kvm_state {
  * NULL) receives a sentence for the user, "" when KVM works. */
 enum kvm_state kvm_probe(const char *cache_path, char *why);
 
-/* The same without cache, with the device, the guest's work (million loop turns) and
- * the deadline chosen. */
-enum kvm_state kvm_try(const char *device, uint32_t million_turns, uint64_t deadline_ns,
+/* The same without cache, with the device, the guest's work (loop turns of five
+ * instructions) and the deadline chosen. */
+enum kvm_state kvm_try(const char *device, uint32_t turns, uint64_t deadline_ns,
                        char *why);
 
 /* "works", "absent", … */
