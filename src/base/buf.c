@@ -77,7 +77,10 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 
 int buf_reserve(struct buf *b, size_t more, struct err *e)
 {
-    return grow(b, more) ? 0 : err_nomem(e);
+    if (!grow(b, more))
+        return err_nomem(e);
+    b->data[b->len] = 0;
+    return 0;
 }
 
 void buf_reset(struct buf *b)
