@@ -8,7 +8,8 @@
  * AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONTAINER_CREDENTIALS_*,
  * AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_EC2_METADATA_DISABLED), then the profile in
  * ~/.aws/config and ~/.aws/credentials, then, for region and credentials, the instance
- * metadata service. The environment and the files are read once, by aws_new().
+ * metadata service. The environment is read once, by aws_new(); the files again whenever
+ * credentials are renewed, so that other programs may rotate them.
  *
  * Credentials are fetched when first needed, renewed five minutes before they expire,
  * and once more when EC2 says that they have expired. They live in `struct secret` and

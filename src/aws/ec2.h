@@ -354,6 +354,7 @@ struct ec2_instances VEC(struct ec2_instance);
 struct ec2_run_instances_in {
     const char *image_id; /* required */
     const char *type;     /* required */
+    const char *zone;     /* for the default subnet; subnet_id decides it else */
     const char *subnet_id;
     struct ec2_strs security_group_ids;
     const char *key_name;
