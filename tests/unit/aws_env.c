@@ -13,11 +13,15 @@ static char home[64];
 
 int aws_env_setup(void **state)
 {
-    char *path = strdup(getenv("PATH"));
+    for (size_t i = 0; environ[i];) {
+        char name[128];
 
-    clearenv();
-    setenv("PATH", path, 1);
-    free(path);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(environ[i], "="), environ[i]);
+        if (strncmp(name, "AWS_", 4) == 0 && unsetenv(name) == 0)
+            i = 0;
+        else
+            i++;
+    }
     snprintf(home, sizeof home, "/tmp/hotadd-aws-XXXXXX");
     if (!mkdtemp(home))
         return -1;
