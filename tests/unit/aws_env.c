@@ -60,7 +60,7 @@ struct aws_options aws_env_options(const struct fake_http *f)
                                 .endpoint_url = f ? fake_http_url(f) : NULL,
                                 .call_timeout_ns = 20 * NS_PER_S,
                                 .retry_base_ns = NS_PER_MS,
-                                .settle_ns = 60 * NS_PER_MS};
+                                .settle_ns = 800 * NS_PER_MS};
 }
 
 struct aws *aws_env_client(const struct fake_http *f)
