@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-__attribute__((format(printf, 2, 0))) static void add_pair(struct form *f,
-                                                           const char *name, va_list ap,
-                                                           const char *value)
+static void add_pair(struct form *f, const char *name, va_list ap, const char *value)
 {
     if (f->body.len)
         buf_addc(&f->body, '&');

@@ -45,11 +45,16 @@ struct modules_names VEC(char *);
 void modules_names_release(struct modules_names *names);
 #define auto_modules_names auto_call(modules_names_release)
 
-/* The module and everything it needs, hard and soft dependencies of all of them
- * included, each once, needed ones before their users. Built-in ones are left out, soft
- * dependencies that the guest does not have too; a hard one that is missing is
- * ERR_INPUT. ERR_NOT_FOUND when the module itself is absent. Appends to ret. */
-int modules_closure(const struct modules *m, const char *module,
+enum modules_deps {
+    MODULES_HARD,          /* without which the module cannot be loaded */
+    MODULES_HARD_AND_SOFT, /* also those modprobe would load beside it */
+};
+
+/* The module and everything it needs, each once, needed ones before their users.
+ * Built-in ones are left out, soft dependencies that the guest does not have too; a hard
+ * one that is missing is ERR_INPUT. ERR_NOT_FOUND when the module itself is absent,
+ * nothing when it is built in. Appends to ret what is not in it yet. */
+int modules_closure(const struct modules *m, const char *module, enum modules_deps deps,
                     struct modules_names *ret, struct err *e) err_warn_unused;
 
 #endif
