@@ -279,6 +279,7 @@ static bool try_renewal(struct tries *t, enum outcome o, struct creds **own)
 static int send_all(struct tries *t, struct creds **own, struct reply *ret, struct err *e)
 {
     const struct client *client = t->aws->client;
+    struct err refusal = ERR_INIT; /* the last one that had a reason */
     uint64_t now_ns = clock_mono_ns();
 
     t->retry = (struct retry){.base_ns = client->retry_base_ns,
@@ -301,8 +302,13 @@ static int send_all(struct tries *t, struct creds **own, struct reply *ret, stru
         again = next_try(t, o, &stop);
         if (again < 0)
             *e = stop;
+        /* That the time is up says less than why it was spent. */
+        if (again == 0 && e->kind == ERR_TIMEOUT && refusal.aws_code[0])
+            *e = refusal;
         if (again <= 0)
             return -1;
+        if (e->aws_code[0])
+            refusal = *e;
         log_debug("%s: trying again after: %s", t->call->action, e->msg);
     }
 }

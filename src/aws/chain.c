@@ -425,7 +425,6 @@ int chain_fetch(struct aws *aws, struct creds **ret, struct err *e)
 
     if (aws->base)
         return assume(aws, ret, e);
-    err_clear(e);
     if (!aws->client->settings.profile_by_option) {
         r = from_env(aws, ret, e);
         if (r == 0)
@@ -437,6 +436,7 @@ int chain_fetch(struct aws *aws, struct creds **ret, struct err *e)
         r = from_container(aws, ret, e);
     if (r != 0)
         return r < 0 ? -1 : 0;
+    err_clear(e);
     r = from_instance(aws, ret, e);
     return r > 0 ? 0 : nothing_found(aws, e);
 }

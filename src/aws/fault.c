@@ -198,6 +198,8 @@ static void set_message(struct fault *f, char *text, const struct creds *creds)
     }
     /* S3 and STS quote what they would have signed, all headers included. */
     cut_at(text, "The Canonical String");
+    cut_at(text, "Authorization:");
+    cut_at(text, "AWS4-HMAC-SHA256");
     cut_at(text, "Signature=");
     cut_at(text, "Encoded authorization failure message");
     copy_text(f->message, sizeof f->message, text);

@@ -5,7 +5,9 @@
 
 #include <string.h>
 
-static void add_pair(struct form *f, const char *name, va_list ap, const char *value)
+__attribute__((format(printf, 2, 0))) static void add_pair(struct form *f,
+                                                           const char *name, va_list ap,
+                                                           const char *value)
 {
     if (f->body.len)
         buf_addc(&f->body, '&');

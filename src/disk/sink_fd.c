@@ -20,6 +20,8 @@
 struct sink_fd {
     struct sink base;
     bool is_block;
+    int tail_fd; /* not O_DIRECT, for the end of a file that ends inside a block, which
+                    O_DIRECT cannot write; -1 where there is none; owned */
     atomic_bool no_fast_zero; /* the kernel refused once: do not ask again */
 };
 
@@ -34,17 +36,33 @@ void sink_free(struct sink *s)
         s->ops->free(s);
 }
 
+/* How much of len can go through the descriptor itself. */
+static size_t direct_part(const struct sink_fd *f, size_t len)
+{
+    return f->tail_fd < 0 ? len : len - len % f->base.align;
+}
+
 static int fd_write(struct sink *s, const void *buf, size_t len, uint64_t offset,
                     struct err *e)
 {
+    size_t n = direct_part(self(s), len);
+
     assert(offset <= s->size_bytes && len <= s->size_bytes - offset);
-    return io_pwrite_full(s->fd, buf, len, offset, s->desc, e);
+    if (io_pwrite_full(s->fd, buf, n, offset, s->desc, e) < 0)
+        return -1;
+    return io_pwrite_full(self(s)->tail_fd, (const char *)buf + n, len - n, offset + n,
+                          s->desc, e);
 }
 
 static int fd_read(struct sink *s, void *buf, size_t len, uint64_t offset, struct err *e)
 {
+    size_t n = direct_part(self(s), len);
+
     assert(offset <= s->size_bytes && len <= s->size_bytes - offset);
-    return io_pread_full(s->fd, buf, len, offset, s->desc, e);
+    if (io_pread_full(s->fd, buf, n, offset, s->desc, e) < 0)
+        return -1;
+    return io_pread_full(self(s)->tail_fd, (char *)buf + n, len - n, offset + n, s->desc,
+                         e);
 }
 
 static int zero_by_writing(struct sink *s, uint64_t offset, uint64_t len, struct err *e)
@@ -109,6 +127,8 @@ static int fd_flush(struct sink *s, struct err *e)
 static void fd_free(struct sink *s)
 {
     close(s->fd);
+    if (self(s)->tail_fd >= 0)
+        close(self(s)->tail_fd);
     free(s->desc);
     free(self(s));
 }
@@ -121,6 +141,15 @@ static const struct sink_ops fd_ops = {
     .read = fd_read,
     .free = fd_free,
 };
+
+static int open_tail(int fd, struct sink_fd *f, const char *desc, struct err *e)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    f->tail_fd = open(path, O_RDWR | O_CLOEXEC);
+    return f->tail_fd < 0 ? err_sys(e, "%s: open for its last bytes", desc) : 0;
+}
 
 static int measure(int fd, struct sink_fd *f, const char *desc, struct err *e)
 {
@@ -136,7 +165,7 @@ static int measure(int fd, struct sink_fd *f, const char *desc, struct err *e)
                            desc);
         f->base.size_bytes = (uint64_t)st.st_size;
         f->base.align = fcntl(fd, F_GETFL) & O_DIRECT ? 4096 : 1;
-        return 0;
+        return f->base.size_bytes % f->base.align ? open_tail(fd, f, desc, e) : 0;
     }
     if (ioctl(fd, BLKGETSIZE64, &f->base.size_bytes) < 0)
         return err_sys(e, "%s: size", desc);
@@ -157,6 +186,7 @@ int sink_fd_new(int fd, const char *desc, enum sink_zeros zeros, struct sink **r
         return -1;
     f->base.ops = &fd_ops;
     f->base.fd = fd;
+    f->tail_fd = -1;
     f->base.known_zero = zeros == SINK_KNOWN_ZERO;
     f->base.desc = str_dup(desc, e);
     if (!f->base.desc || measure(fd, f, desc, e) < 0) {

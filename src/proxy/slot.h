@@ -26,7 +26,6 @@ const char *const *proxy_slot_names(void);
 
 struct proxy_limit_facts {
     enum proxy_hypervisor hypervisor;
-    bool bare_metal;
     /* EbsInfo.MaximumEbsAttachments; 0: the answer did not have it. */
     uint32_t maximum_ebs_attachments;
     /* EbsInfo.AttachmentLimitType: "shared", "dedicated"; NULL: absent. */
@@ -45,6 +44,11 @@ uint32_t proxy_slot_limit(const struct proxy_limit_facts *facts);
  * static string. */
 int proxy_slot_next(const char *const *taken, size_t n_taken, uint32_t limit,
                     const char **ret, struct err *e) err_warn_unused;
+
+/* The names none of `taken` stands for, in order of preference, into out, which holds
+ * PROXY_SLOT_NAMES; returns how many. For job_slots_lease(). */
+size_t proxy_slot_free_names(const char *const *taken, size_t n_taken,
+                             const char *out[PROXY_SLOT_NAMES]);
 
 /* True when both name the same slot: prefixes /dev/, sd and xvd make no difference. */
 bool proxy_slot_same(const char *a, const char *b);

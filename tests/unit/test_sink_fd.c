@@ -31,6 +31,30 @@ static void test_zero_reads_back_as_zero(void **state)
     assert_memory_equal(back + 4096, data, 4096);
 }
 
+static void test_direct_file_that_ends_inside_a_block(void **state)
+{
+    /* Not on /tmp, which may be a file system without O_DIRECT. */
+    char path[] = "./hotadd-test-XXXXXX";
+    int fd = mkostemp(path, O_DIRECT);
+    auto_sink struct sink *s = NULL;
+    auto_free void *data = NULL, *back = NULL;
+
+    if (fd < 0)
+        skip();
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ftruncate(fd, 8192 + 100), 0);
+    assert_int_equal(posix_memalign(&data, 4096, 8192), 0);
+    assert_int_equal(posix_memalign(&back, 4096, 8192), 0);
+    memset(data, 'x', 8192);
+    memset(back, 0, 8192);
+    assert_ok(sink_fd_new(fd, "t", SINK_KNOWN_ZERO, &s, e));
+    assert_int_equal(s->align, 4096);
+    assert_ok(s->ops->write(s, data, 4096 + 100, 4096, e));
+    assert_ok(s->ops->flush(s, e));
+    assert_ok(s->ops->read(s, back, 4096 + 100, 4096, e));
+    assert_memory_equal(back, data, 4096 + 100);
+}
+
 static void test_pipes_are_refused(void **state)
 {
     struct sink *s = NULL;
@@ -47,6 +71,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zero_reads_back_as_zero),
+        cmocka_unit_test(test_direct_file_that_ends_inside_a_block),
         cmocka_unit_test(test_pipes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
