@@ -1,0 +1,26 @@
+/* The options of convert and restore (and, of the guest's part, of check). */
+#ifndef HOTADD_CLI_RESTORE_OPTIONS_H
+#define HOTADD_CLI_RESTORE_OPTIONS_H
+
+#include "cli/command.h"
+
+struct restore_options {
+    struct common_options common;
+    struct restore_params params;
+    char *on_failure;
+    bool dry_run;
+};
+
+/* Lists of the params and of options are the same thing under two names. */
+_Static_assert(sizeof(struct param_list) == sizeof(struct string_list),
+               "an option list is a parameter list");
+
+/* Fills o from the command line, with params.source made absolute. 1: --help. */
+int restore_options_parse(int argc, char **argv, const struct command_help *help,
+                          struct restore_options *o, struct err *e) err_warn_unused;
+void restore_options_release(struct restore_options *o);
+
+/* "file.ova" becomes absolute; URIs stay. Replaces *source. */
+int source_make_absolute(char **source, struct err *e) err_warn_unused;
+
+#endif

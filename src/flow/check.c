@@ -1,0 +1,87 @@
+/* `hotadd check`: what a source is and whether it can be converted, read from the source
+ * itself; nothing is created and no account is needed. */
+#include "base/json.h"
+#include "base/str.h"
+#include "flow/flow.h"
+#include "flow/restore.h"
+#include "image/image.h"
+#include "image/serve.h"
+
+static enum guest_profile wanted_profile(const struct restore_params *p)
+{
+    if (p->profile && str_eq(p->profile, "xen"))
+        return GUEST_XEN;
+    return p->profile && str_eq(p->profile, "both") ? GUEST_BOTH : GUEST_NITRO;
+}
+
+struct guest_options guest_options_for(const struct restore_params *params,
+                                       enum restore_kind kind)
+{
+    return (struct guest_options){
+        .method = GUEST_SWAP,
+        .profile = wanted_profile(params),
+        .purpose = kind == RESTORE_CONVERT ? GUEST_CONVERT : GUEST_RESTORE,
+        .fix = params->fix,
+    };
+}
+
+int guest_check_source(const struct restore_params *params, size_t n_disks,
+                       const struct guest_options *opt, const struct cancel *cancel,
+                       const struct progress *progress, struct guest_info **ret,
+                       struct err *e)
+{
+    struct image_options image = {.format = params->format};
+    auto_free struct guest_disk *disks = mem_zalloc(n_disks, sizeof *disks, e);
+    struct image_server *server = NULL;
+    int r;
+
+    if (!disks ||
+        image_serve_start(params->source, n_disks, &image, cancel, &server, e) < 0)
+        return -1;
+    for (size_t i = 0; i < n_disks; i++)
+        disks[i].nbd_socket = image_server_socket(server, i);
+    r = guest_check(disks, n_disks, opt, cancel, progress, ret, e);
+    image_serve_stop(server);
+    return r < 0 ? err_prefix(e, "looking into the guest of %s", params->source) : 0;
+}
+
+static int gather(const struct machine *m, const struct guest_info *info, bool blocked,
+                  json_t **ret, struct err *e)
+{
+    json_auto_t *o = json_object();
+    json_t *machine = machine_json(m, e);
+    json_t *guest = machine ? guest_info_json(info, e) : NULL;
+
+    if (!guest) {
+        json_decref(machine);
+        return -1;
+    }
+    if (json_put(o, "machine", machine, e) < 0 || json_put(o, "guest", guest, e) < 0 ||
+        json_put(o, "convertible", json_boolean(!blocked), e) < 0)
+        return -1;
+    *ret = json_incref(o);
+    return 0;
+}
+
+int flow_check(const struct restore_params *params, const char *kind,
+               const struct flow_env *env, json_t **ret, bool *ret_blocked, struct err *e)
+{
+    struct image_options opt = {.format = params->format};
+    struct guest_options guest = guest_options_for(
+        params, str_eq(kind, "convert") ? RESTORE_CONVERT : RESTORE_PLAIN);
+    auto_guest_info struct guest_info *info = NULL;
+    auto_machine struct machine *m = NULL;
+    bool blocked;
+
+    if (image_open(params->source, &opt, &m, e) < 0)
+        return -1;
+    guest.firmware = m->firmware;
+    if (guest_check_source(params, m->disks.n, &guest, env->cancel, env->progress, &info,
+                           e) < 0)
+        return -1;
+    blocked = guest_info_blocker(info, &guest) != NULL;
+    if (gather(m, info, blocked, ret, e) < 0)
+        return -1;
+    *ret_blocked = blocked;
+    return 0;
+}

@@ -1,0 +1,435 @@
+/* Everything that can be known before anything is created.
+ *
+ * Cheap questions first: a typo is told in a second, a guest that cannot be converted
+ * after the appliance has looked. Nothing here makes or changes anything. */
+#include "aws/imds.h"
+#include "aws/sts.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "flow/instance_type.h"
+#include "flow/restore.h"
+#include "image/image.h"
+#include "proxy/slot.h"
+
+#include <inttypes.h>
+
+#define GIB ((uint64_t)1 << 30)
+
+struct look {
+    enum restore_kind kind;
+    const struct restore_params *params;
+    struct aws *aws;
+    const struct cancel *cancel;
+    const struct progress *progress;
+    struct plan *plan;
+    struct machine *machine; /* owned */
+    bool nitro_ok, xen_ok;   /* what the guest drives, as it is or will be */
+};
+
+const char *restore_kind_name(enum restore_kind k)
+{
+    return k == RESTORE_CONVERT ? "convert" : "restore";
+}
+
+/* ---- the source ---- */
+
+static void take_note(void *ctx, const char *text)
+{
+    struct look *l = ctx;
+    struct err ignored;
+
+    if (plan_note(l->plan, &ignored, "%s", text) < 0)
+        log_warning("%s", text);
+}
+
+static int look_at_source(struct look *l, struct err *e)
+{
+    struct image_options opt = {
+        .format = l->params->format, .note = take_note, .note_ctx = l};
+    struct plan *p = l->plan;
+
+    if (image_open(l->params->source, &opt, &l->machine, e) < 0)
+        return -1;
+    vec_foreach (d, &l->machine->disks) {
+        struct plan_volume v = {.source_bytes = d->source->size_bytes};
+
+        v.size_gib = (v.source_bytes + GIB - 1) / GIB;
+        if (v.source_bytes % 512)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: %" PRIu64 " bytes are no whole number of sectors; is "
+                           "the image complete?",
+                           d->name, v.source_bytes);
+        /* EBS: at most 64 TiB (gp3, io2); the others less, which CreateVolume says. */
+        if (v.size_gib == 0 || v.size_gib > 65536)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: %" PRIu64 " bytes; an EBS volume holds 1 GiB to 64 TiB",
+                           d->name, v.source_bytes);
+        v.name = str_dup(d->name, e);
+        if (!v.name)
+            return -1;
+        if (vec_push(&p->volumes, v, e) < 0) {
+            free(v.name);
+            return -1;
+        }
+    }
+    if (!p->volumes.n)
+        return err_set(e, ERR_INPUT, "%s has no disks", l->params->source);
+    return plan_set(&p->source, e, "%s", l->params->source) < 0 ||
+                   plan_set(&p->kind, e, "%s", restore_kind_name(l->kind)) < 0 ||
+                   plan_set(&p->name, e, "%s",
+                            l->params->name ? l->params->name : l->machine->name) < 0
+               ? -1
+               : 0;
+}
+
+static int check_digests(struct look *l, struct err *e)
+{
+    struct image_options opt = {.format = l->params->format};
+    auto_image_digests struct image_digests *d = NULL;
+
+    if (l->params->skip_digests)
+        return plan_note(l->plan, e, "the manifest's digests were not checked, as asked");
+    if (image_digests_open(l->params->source, &opt, &d, e) < 0)
+        return -1;
+    if (!image_digests_n(d))
+        return 0;
+    return image_digests_verify_all(d, l->progress, l->cancel, e);
+}
+
+/* ---- the account and this machine ---- */
+
+static int look_at_account(struct look *l, struct err *e)
+{
+    struct sts_identity who = {0};
+    int r;
+
+    if (sts_get_caller_identity(l->aws, &who, e) < 0)
+        return err_prefix(e, "credentials");
+    r = plan_set(&l->plan->account, e, "%s", who.account);
+    sts_identity_release(&who);
+    return r < 0 ? -1 : plan_set(&l->plan->region, e, "%s", aws_region(l->aws));
+}
+
+static int look_at_identity(struct look *l, struct err *e)
+{
+    struct imds_identity me = {0};
+    struct plan *p = l->plan;
+    int r = 0;
+
+    if (imds_identity(aws_imds(l->aws), &me, e) < 0)
+        return err_prefix(e, "hotadd must run on an EC2 instance (the proxy) in the "
+                             "volumes' zone, or against the lab");
+    if (!str_eq(me.region, aws_region(l->aws)))
+        r = err_set(e, ERR_REQUIREMENT,
+                    "this proxy is in region %s and the job asks for %s (%s); run hotadd "
+                    "on an instance there",
+                    me.region, aws_region(l->aws), aws_region_source(l->aws));
+    else if (l->params->zone && !str_eq(l->params->zone, me.zone))
+        r = err_set(e, ERR_REQUIREMENT,
+                    "this proxy (%s) is in zone %s and the job asks for %s; volumes can "
+                    "be attached in their own zone only: run hotadd on an instance there",
+                    me.instance_id, me.zone, l->params->zone);
+    else if (plan_set(&p->proxy_id, e, "%s", me.instance_id) < 0 ||
+             plan_set(&p->proxy_type, e, "%s", me.instance_type) < 0 ||
+             plan_set(&p->zone, e, "%s", me.zone) < 0)
+        r = -1;
+    imds_identity_release(&me);
+    return r;
+}
+
+static int proxy_facts(struct look *l, const struct ec2_instance *proxy,
+                       struct proxy_limit_facts *ret, char **ret_limit_type,
+                       struct err *e)
+{
+    struct ec2_instance_types types = {0};
+    const struct ec2_instance_type *t;
+    int r = 0;
+
+    if (ec2_describe_instance_types(
+            l->aws, &(struct ec2_query){.ids = EC2_STRS(l->plan->proxy_type)}, &types,
+            e) < 0)
+        return -1;
+    t = types.n ? &types.v[0] : NULL;
+    if (!t) {
+        r = err_set(e, ERR_CLOUD, "DescribeInstanceTypes does not know %s",
+                    l->plan->proxy_type);
+    } else {
+        *ret = (struct proxy_limit_facts){
+            .hypervisor = str_eq(t->hypervisor, "xen") ? PROXY_XEN : PROXY_NITRO,
+            .bare_metal = t->bare_metal,
+            .maximum_ebs_attachments = (uint32_t)t->max_ebs_attachments,
+            .network_interfaces = (uint32_t)proxy->n_interfaces,
+        };
+        r = str_set(ret_limit_type, t->attachment_limit_type, e);
+    }
+    ec2_instance_types_release(&types);
+    return r;
+}
+
+/* Free slots now; the lease at run time decides for good. */
+static int look_at_slots(struct look *l, struct err *e)
+{
+    struct ec2_instance proxy = {0};
+    struct proxy_limit_facts facts;
+    auto_free char *limit_type = NULL;
+    size_t used, need = l->plan->volumes.n;
+    int r;
+
+    if (ec2_describe_instance(l->aws, l->plan->proxy_id, &proxy, e) < 0)
+        return err_prefix(e, "this proxy, %s, as its metadata service says",
+                          l->plan->proxy_id);
+    used = proxy.mappings.n;
+    r = proxy_facts(l, &proxy, &facts, &limit_type, e);
+    ec2_instance_release(&proxy);
+    if (r < 0)
+        return -1;
+    facts.attachment_limit_type = limit_type && *limit_type ? limit_type : NULL;
+    l->plan->slot_limit = proxy_slot_limit(&facts);
+    l->plan->proxy_xen = facts.hypervisor == PROXY_XEN;
+    if (used + need > l->plan->slot_limit)
+        return err_set(e, ERR_REQUIREMENT,
+                       "this proxy (%s, %s) takes %" PRIu64 " volumes, %zu are attached, "
+                       "and the machine has %zu disks; wait for other jobs, detach what "
+                       "is not needed, or use a larger proxy",
+                       l->plan->proxy_id, l->plan->proxy_type, l->plan->slot_limit, used,
+                       need);
+    return 0;
+}
+
+/* ---- the guest ---- */
+
+static int choose_boot_mode(struct look *l, const struct guest_info *info, struct err *e)
+{
+    enum firmware f = l->machine->firmware;
+
+    if (f == FIRMWARE_UNKNOWN && info)
+        f = info->boots_uefi && !info->boots_bios ? FIRMWARE_UEFI : FIRMWARE_BIOS;
+    if (l->machine->secure_boot &&
+        plan_note(l->plan, e,
+                  "the source boots with Secure Boot; the instance boots "
+                  "without it, since its keys do not travel") < 0)
+        return -1;
+    return plan_set(&l->plan->boot_mode, e, "%s",
+                    f == FIRMWARE_UEFI ? "uefi" : "legacy-bios");
+}
+
+static int blocked(const struct guest_info *info, const struct guest_options *opt,
+                   struct err *e)
+{
+    const struct finding *f = guest_info_blocker(info, opt);
+
+    if (!f)
+        return 0;
+    return err_set(e, ERR_REQUIREMENT, "%s: %s%s%s%s%s", f->id, f->title,
+                   *f->seen ? "; seen: " : "", f->seen, *f->remedy ? "; remedy: " : "",
+                   f->remedy);
+}
+
+static int look_at_guest(struct look *l, struct err *e)
+{
+    struct guest_options opt = guest_options_for(l->params, l->kind);
+    auto_guest_info struct guest_info *info = NULL;
+    struct plan *p = l->plan;
+
+    opt.firmware = l->machine->firmware;
+    l->nitro_ok = opt.profile != GUEST_XEN;
+    l->xen_ok = opt.profile != GUEST_NITRO;
+    if (plan_set(&p->profile, e, "%s", guest_profile_name(opt.profile)) < 0)
+        return -1;
+    if (l->kind == RESTORE_PLAIN && l->params->skip_check)
+        return choose_boot_mode(l, NULL, e) < 0
+                   ? -1
+                   : plan_note(p, e, "the guest was not looked into, as asked");
+    if (guest_check_source(l->params, l->machine->disks.n, &opt, l->cancel, l->progress,
+                           &info, e) < 0)
+        return -1;
+    p->guest_info = guest_info_json(info, e);
+    if (!p->guest_info || choose_boot_mode(l, info, e) < 0 ||
+        plan_set(&p->guest, e, "%s", info->product_name ? info->product_name : "?") < 0)
+        return -1;
+    if (blocked(info, &opt, e) < 0)
+        return -1;
+    l->nitro_ok = l->nitro_ok && info->fits_nitro;
+    l->xen_ok = l->xen_ok && info->fits_xen;
+    vec_foreach (f, &info->findings)
+        if (f->state == FINDING_UNKNOWN &&
+            plan_note(p, e, "%s could not be decided: %s", f->id, f->seen) < 0)
+            return -1;
+    return 0;
+}
+
+/* ---- the instance ---- */
+
+static int choose_type(struct look *l, struct err *e)
+{
+    const struct type_wish wish = {.cpus = l->machine->cpus,
+                                   .memory_bytes = l->machine->memory_bytes,
+                                   .boot_mode = l->plan->boot_mode,
+                                   .nitro_ok = l->nitro_ok,
+                                   .xen_ok = l->xen_ok};
+    const char *given = l->params->instance_type;
+    const struct ec2_filter filters[] = {
+        {"processor-info.supported-architecture", EC2_STRS("x86_64")},
+        {"supported-boot-mode", EC2_STRS(l->plan->boot_mode)},
+    };
+    struct ec2_query query = {.filters = filters, .n_filters = 2};
+    const struct ec2_instance_type *type = NULL;
+    struct ec2_instance_types types = {0};
+    int r;
+
+    if (given)
+        query = (struct ec2_query){.ids = EC2_STRS(given)};
+    if (ec2_describe_instance_types(l->aws, &query, &types, e) < 0)
+        return given ? err_prefix(e, "--instance-type %s", given) : -1;
+    if (given && types.n) {
+        type = &types.v[0];
+        r = instance_type_fits(type, &wish, e);
+    } else {
+        r = instance_type_choose(&types, &wish, &type, e);
+    }
+    if (r == 0 && (plan_set(&l->plan->instance_type, e, "%s", type->name) < 0 ||
+                   plan_set(&l->plan->hypervisor, e, "%s",
+                            str_eq(type->hypervisor, "xen") ? "xen" : "nitro") < 0 ||
+                   plan_set(&l->plan->instance_type_why, e,
+                            "%s: %" PRIu64 " vCPUs, %" PRIu64
+                            " MiB; the machine has %u and %" PRIu64,
+                            given ? "given" : "the smallest that fits", type->vcpus,
+                            type->memory_mib, l->machine->cpus,
+                            l->machine->memory_bytes / (1024 * 1024)) < 0))
+        r = -1;
+    ec2_instance_types_release(&types);
+    return r;
+}
+
+static const struct ec2_subnet *pick_subnet(const struct ec2_subnets *subnets,
+                                            const char *zone)
+{
+    const struct ec2_subnet *best = NULL;
+
+    vec_foreach (s, subnets)
+        if (str_eq(s->zone, zone) && (!best || s->default_for_zone))
+            best = s;
+    return best;
+}
+
+static int choose_subnet(struct look *l, struct err *e)
+{
+    const char *given = l->params->subnet;
+    const struct ec2_filter filters[] = {
+        {"availability-zone", EC2_STRS(l->plan->zone)},
+        {"default-for-az", EC2_STRS("true")},
+    };
+    struct ec2_query query = {.filters = filters, .n_filters = 2};
+    struct ec2_subnets subnets = {0};
+    const struct ec2_subnet *s;
+    int r = 0;
+
+    if (given)
+        query = (struct ec2_query){.ids = EC2_STRS(given)};
+    if (ec2_describe_subnets(l->aws, &query, &subnets, e) < 0)
+        return given ? err_prefix(e, "--subnet %s", given) : -1;
+    s = given ? (subnets.n ? &subnets.v[0] : NULL) : pick_subnet(&subnets, l->plan->zone);
+    if (!s)
+        r = err_set(e, ERR_REQUIREMENT,
+                    "zone %s has no default subnet; give one of that zone with --subnet",
+                    l->plan->zone);
+    else if (!str_eq(s->zone, l->plan->zone))
+        r = err_set(e, ERR_REQUIREMENT,
+                    "--subnet %s is in zone %s, and the volumes will be in %s, this "
+                    "proxy's zone; choose a subnet there, or run hotadd in %s",
+                    given, s->zone, l->plan->zone, s->zone);
+    else if (s->free_addresses == 0)
+        r = err_set(e, ERR_REQUIREMENT, "subnet %s has no free address; choose another",
+                    s->id);
+    else if (plan_set(&l->plan->subnet_id, e, "%s", s->id) < 0 ||
+             plan_set(&l->plan->subnet_why, e, "%s, %s, in %s",
+                      given ? "given" : "the zone's default", s->cidr, s->vpc_id) < 0)
+        r = -1;
+    ec2_subnets_release(&subnets);
+    return r;
+}
+
+static int choose_groups(struct look *l, struct err *e)
+{
+    vec_foreach (g, &l->params->security_groups) {
+        struct ec2_security_groups found = {0};
+        char *id = NULL;
+        int r;
+
+        if (ec2_describe_security_groups(l->aws, &(struct ec2_query){.ids = EC2_STRS(*g)},
+                                         &found, e) < 0)
+            return err_prefix(e, "--security-group %s", *g);
+        ec2_security_groups_release(&found);
+        id = str_dup(*g, e);
+        r = id ? vec_push(&l->plan->security_group_ids, id, e) : -1;
+        if (r < 0) {
+            free(id);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int say_the_rest(struct look *l, struct err *e)
+{
+    const struct restore_params *p = l->params;
+    struct plan *plan = l->plan;
+    bool by_default = false;
+
+    if (ec2_get_ebs_encryption_by_default(l->aws, &by_default, e) < 0) {
+        if (e->kind == ERR_NETWORK || e->kind == ERR_CANCELLED)
+            return -1;
+        by_default = false; /* not knowing changes nothing: EC2 does as it is set */
+    }
+    if (plan_set(&plan->volume_type, e, "%s", p->volume_type ? p->volume_type : "gp3") <
+            0 ||
+        plan_set(&plan->encryption, e, "%s%s%s",
+                 p->encrypted || by_default ? "encrypted" : "not encrypted",
+                 p->kms_key ? " with " : "",
+                 p->kms_key   ? p->kms_key
+                 : by_default ? " (the account's default)"
+                              : "") < 0 ||
+        plan_set(&plan->finisher, e, "swap") < 0 ||
+        plan_set(&plan->finisher_why, e,
+                 "the restored volumes become the instance's; nothing is copied again") <
+            0)
+        return -1;
+    /* Red Hat and SUSE billing codes exist only on AWS's own images. */
+    if (plan->guest &&
+        (strcasestr(plan->guest, "red hat") || strcasestr(plan->guest, "suse linux")))
+        return plan_set(&plan->licence, e,
+                        "bring your own subscription: EC2 does not bill one for %s",
+                        plan->guest);
+    return plan_set(&plan->licence, e, "none billed by EC2");
+}
+
+static int look_at_instance(struct look *l, struct err *e)
+{
+    return choose_type(l, e) < 0 || choose_subnet(l, e) < 0 || choose_groups(l, e) < 0 ||
+                   say_the_rest(l, e) < 0 ||
+                   carrier_plan(l->aws, l->params, l->plan, e) < 0
+               ? -1
+               : 0;
+}
+
+int preflight(enum restore_kind kind, const struct restore_params *params,
+              struct aws *aws, const struct cancel *cancel,
+              const struct progress *progress, struct plan *plan, struct err *e)
+{
+    struct look l = {.kind = kind,
+                     .params = params,
+                     .aws = aws,
+                     .cancel = cancel,
+                     .progress = progress,
+                     .plan = plan};
+    int r = 0;
+
+    if (look_at_source(&l, e) < 0 || look_at_account(&l, e) < 0 ||
+        look_at_identity(&l, e) < 0 || look_at_slots(&l, e) < 0 ||
+        check_digests(&l, e) < 0 || look_at_guest(&l, e) < 0 ||
+        look_at_instance(&l, e) < 0 || permissions_check(aws, params, plan, e) < 0)
+        r = -1;
+    machine_free(l.machine);
+    return r;
+}
