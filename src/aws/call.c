@@ -178,6 +178,8 @@ static enum outcome refused(struct tries *t, const struct http_answer *a, struct
 
     fault_read(a, t->call->service, t->creds, &f);
     fault_err(&f, t->call->service, t->call->action, e);
+    if (e->kind == ERR_DENIED && t->creds)
+        err_prefix(e, "with credentials from %s", t->creds->source);
     log_debug("%s: HTTP status %d, %s, request %s", t->call->action, a->status,
               f.code[0] ? f.code : "no code", f.request_id);
     t->after_ns = retry_after_ns(a);

@@ -15,8 +15,7 @@ struct code_row {
     const char *remedy; /* or NULL */
 };
 
-static const char renew[] = "the credentials have expired: renew them (their source is "
-                            "named by `hotadd check`)";
+static const char renew[] = "the credentials have expired: renew them at their source";
 static const char wrong_key[] = "AWS does not know this access key, or the secret does "
                                 "not belong to it: check the credentials";
 static const char our_clock[] = "this machine's clock differs from AWS's: set it";
