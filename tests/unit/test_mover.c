@@ -547,6 +547,56 @@ static void test_finished_copy_is_not_copied_again(void **state)
     sink_free(&to->base);
 }
 
+/* Durable ranges need not end where this source's units do. */
+static void test_odd_durable_ranges_are_skipped_to_a_border(void **state)
+{
+    for (int i = 0; i < 30; i++) {
+        uint32_t align = 512u << rand() % 8;
+        struct mem_source *from = mem_source_new(MIB + 12345, align, 2 * align);
+        struct mem_sink *to = mem_sink_new(2 * MIB, 4096, rand() % 2);
+        struct mover_disk d = disk_of(from, &to->base);
+        auto_extent_set struct extent_set already = {0};
+        struct mover_options opt = {.workers = 2};
+        struct mover_result res;
+
+        for (int k = 0; k < 5; k++) {
+            uint64_t at = (uint64_t)rand() % MIB, len = 1 + (uint64_t)rand() % 100000;
+
+            len = len < MIB - at ? len : MIB - at;
+            assert_ok(extent_set_add(&already, at, len, e));
+            memcpy(to->cache + at, from->data + at, len);
+        }
+        d.already = &already;
+        assert_ok(mover_run(&d, 1, &opt, &res, e));
+        assert_copied(from, &to->base);
+        source_free(&from->base);
+        sink_free(&to->base);
+    }
+}
+
+static int spoil_buffer(struct sink *s, const void *buf, size_t len, uint64_t offset,
+                        struct err *e)
+{
+    ((unsigned char *)(uintptr_t)buf)[len / 2] ^= 1;
+    return 0;
+}
+
+static void test_buffer_that_changes_under_a_write_is_a_bug_found(void **state)
+{
+    struct mem_source *from = mem_source_new(MIB, 4096, 0);
+    struct mem_sink *to = mem_sink_new(MIB, 512, true);
+    struct sink_ops ops = mem_sink_ops;
+    struct mover_disk d = disk_of(from, &to->base);
+    struct mover_options opt = {.check = MOVER_CHECK_BUFFERS};
+    struct mover_result res;
+
+    ops.write = spoil_buffer;
+    to->base.ops = &ops;
+    assert_fails(mover_run(&d, 1, &opt, &res, e), ERR_FAILED, "a buffer changed");
+    source_free(&from->base);
+    sink_free(&to->base);
+}
+
 /* ---- progress and fairness ---- */
 
 struct seen {
@@ -648,6 +698,8 @@ int main(void)
         cmocka_unit_test(test_cancelled_copy_stops_and_keeps_what_it_wrote),
         cmocka_unit_test(test_resume_after_a_crash_gives_an_identical_disk),
         cmocka_unit_test(test_finished_copy_is_not_copied_again),
+        cmocka_unit_test(test_odd_durable_ranges_are_skipped_to_a_border),
+        cmocka_unit_test(test_buffer_that_changes_under_a_write_is_a_bug_found),
         cmocka_unit_test(test_progress_ends_at_the_total),
         cmocka_unit_test(test_disks_of_different_size_end_together),
         cmocka_unit_test(test_no_disks_is_done_at_once),
