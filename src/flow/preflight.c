@@ -157,7 +157,6 @@ static int proxy_facts(struct look *l, const struct ec2_instance *proxy,
     } else {
         *ret = (struct proxy_limit_facts){
             .hypervisor = str_eq(t->hypervisor, "xen") ? PROXY_XEN : PROXY_NITRO,
-            .bare_metal = t->bare_metal,
             .maximum_ebs_attachments = (uint32_t)t->max_ebs_attachments,
             .network_interfaces = (uint32_t)proxy->n_interfaces,
         };

@@ -129,7 +129,9 @@ static int lease_slots(struct job *job, struct restore_ctx *ctx, struct job_slot
     auto_free char(*keys)[KEY_LEN] = mem_zalloc(n, sizeof *keys, e);
     auto_free const char **key_list = keys ? mem_zalloc(n, sizeof *key_list, e) : NULL;
     auto_free const char **in_use = NULL;
+    const char *names[PROXY_SLOT_NAMES];
     struct ec2_instance proxy = {0};
+    size_t n_names;
     int rc;
 
     if (!key_list)
@@ -138,13 +140,14 @@ static int lease_slots(struct job *job, struct restore_ctx *ctx, struct job_slot
         key_list[i] = disk_key(keys[i], KIND_VOLUME, i);
     if (names_in_use(ctx, &proxy, &in_use, e) < 0)
         return -1;
+    n_names = proxy_slot_free_names(in_use, proxy.mappings.n, names);
     rc = job_slots_lease(job,
                          &(struct job_slot_request){
                              .proxy = ctx->plan->proxy_id,
                              .keys = key_list,
                              .n_keys = n,
-                             .names = proxy_slot_names(),
-                             .n_names = PROXY_SLOT_NAMES,
+                             .names = names,
+                             .n_names = n_names,
                              .in_use = in_use,
                              .n_in_use = proxy.mappings.n,
                              .limit = ctx->plan->slot_limit,

@@ -1,0 +1,301 @@
+/* nbdkit plugin that serves one disk of any source hotadd reads, read-only:
+ *
+ *     nbdkit -r hotadd source=web01.ova disk=1
+ *
+ * Small reads are the rule (file systems) and units are large (grain runs), so a few
+ * aligned windows of decoded bytes are kept. Nothing is ever written; a crash leaves
+ * nothing. */
+#include "base/str.h"
+#include "config.h"
+#include "disk/source.h"
+#include "image/image.h"
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include <assert.h>
+#include <inttypes.h>
+#include <pthread.h>
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+#define WINDOW_MIN_BYTES (256u << 10)
+#define CACHE_BYTES      (64u << 20)
+#define WINDOWS_MIN      8
+
+struct window {
+    pthread_mutex_t lock; /* guards valid and data's bytes */
+    uint64_t start;       /* guarded by cache.lock, as are used and pins */
+    uint64_t used;
+    unsigned pins;
+    bool valid;
+    unsigned char *data; /* owned, window_bytes; NULL until first used */
+};
+
+static struct {
+    char *source_path; /* parameters, owned */
+    char *disk;
+    char *format;
+    struct source *source;
+    uint64_t window_bytes;
+    pthread_mutex_t lock; /* guards every window's start, used and pins, and clock */
+    uint64_t clock;
+    struct window *windows; /* owned */
+    size_t n_windows;
+} plugin = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int hotadd_config(const char *key, const char *value)
+{
+    struct err e = ERR_INIT;
+    char **field = str_eq(key, "source")   ? &plugin.source_path
+                   : str_eq(key, "disk")   ? &plugin.disk
+                   : str_eq(key, "format") ? &plugin.format
+                                           : NULL;
+
+    if (!field) {
+        nbdkit_error("unknown parameter '%s'; there are source, disk and format", key);
+        return -1;
+    }
+    if (field == &plugin.source_path && !strstr(value, "://")) {
+        char *path = nbdkit_absolute_path(value);
+
+        free(plugin.source_path);
+        plugin.source_path = path;
+        return path ? 0 : -1;
+    }
+    if (str_set(field, value, &e) < 0) {
+        nbdkit_error("%s", e.msg);
+        return -1;
+    }
+    return 0;
+}
+
+static int hotadd_config_complete(void)
+{
+    if (!plugin.source_path) {
+        nbdkit_error("the parameter source=PATH is missing");
+        return -1;
+    }
+    return 0;
+}
+
+static int make_cache(struct err *e)
+{
+    plugin.window_bytes = plugin.source->unit_max_bytes > WINDOW_MIN_BYTES
+                              ? plugin.source->unit_max_bytes
+                              : WINDOW_MIN_BYTES;
+    plugin.n_windows = CACHE_BYTES / plugin.window_bytes;
+    if (plugin.n_windows < WINDOWS_MIN)
+        plugin.n_windows = WINDOWS_MIN;
+    plugin.windows = mem_zalloc(plugin.n_windows, sizeof *plugin.windows, e);
+    if (!plugin.windows)
+        return -1;
+    for (size_t i = 0; i < plugin.n_windows; i++) {
+        pthread_mutex_init(&plugin.windows[i].lock, NULL);
+        plugin.windows[i].start = UINT64_MAX;
+    }
+    return 0;
+}
+
+/* After the fork into the background: readers may start threads and children. */
+static int hotadd_after_fork(void)
+{
+    struct image_options opt = {.format = plugin.format};
+    struct err e = ERR_INIT;
+
+    if (image_open_disk(plugin.source_path, plugin.disk, &opt, &plugin.source, &e) < 0 ||
+        make_cache(&e) < 0) {
+        nbdkit_error("%s", e.msg);
+        return -1;
+    }
+    return 0;
+}
+
+static void hotadd_unload(void)
+{
+    for (size_t i = 0; i < plugin.n_windows && plugin.windows; i++) {
+        free(plugin.windows[i].data);
+        pthread_mutex_destroy(&plugin.windows[i].lock);
+    }
+    free(plugin.windows);
+    source_free(plugin.source);
+    free(plugin.source_path);
+    free(plugin.disk);
+    free(plugin.format);
+}
+
+static void *hotadd_open(int readonly)
+{
+    return NBDKIT_HANDLE_NOT_NEEDED;
+}
+
+static int64_t hotadd_get_size(void *handle)
+{
+    return (int64_t)plugin.source->size_bytes;
+}
+
+static int yes(void *handle)
+{
+    return 1;
+}
+
+/* ---- reading ---- */
+
+static int fail(const struct err *e)
+{
+    nbdkit_error("%s", e->msg);
+    nbdkit_set_error(e->sys_errno ? e->sys_errno : EIO);
+    return -1;
+}
+
+/* Pins the window that begins at start: the one that holds it, else the one unused for
+ * longest. NULL when every window is being read at this moment. */
+static struct window *pin(uint64_t start)
+{
+    struct window *best = NULL;
+
+    pthread_mutex_lock(&plugin.lock);
+    for (size_t i = 0; i < plugin.n_windows; i++) {
+        struct window *w = &plugin.windows[i];
+
+        if (w->start == start) {
+            best = w;
+            break;
+        }
+        if (w->pins == 0 && (!best || w->used < best->used))
+            best = w;
+    }
+    if (best) {
+        best->pins++;
+        best->used = ++plugin.clock;
+        if (best->start != start) {
+            best->start = start;
+            best->valid = false; /* nobody else has it pinned */
+        }
+    }
+    pthread_mutex_unlock(&plugin.lock);
+    return best;
+}
+
+static void unpin(struct window *w)
+{
+    pthread_mutex_lock(&plugin.lock);
+    w->pins--;
+    pthread_mutex_unlock(&plugin.lock);
+}
+
+/* Reads a whole window; it begins at a multiple of the largest unit, so units fit. */
+static int fill(uint64_t start, unsigned char *data, struct err *e)
+{
+    uint64_t left = plugin.source->size_bytes - start;
+    size_t len = (size_t)(left < plugin.window_bytes ? left : plugin.window_bytes);
+    auto_free void *scratch = NULL;
+
+    if (posix_memalign(&scratch, 4096, plugin.source->unit_max_bytes))
+        return err_nomem(e);
+    return source_pread(plugin.source, data, len, start, scratch, e);
+}
+
+static int fill_window(struct window *w, uint64_t start, struct err *e)
+{
+    if (w->valid)
+        return 0;
+    if (!w->data && posix_memalign((void **)&w->data, 4096, plugin.window_bytes)) {
+        w->data = NULL;
+        return err_nomem(e);
+    }
+    if (fill(start, w->data, e) < 0)
+        return -1;
+    w->valid = true;
+    return 0;
+}
+
+static int read_window(uint64_t start, uint64_t skip, void *buf, size_t len,
+                       struct err *e)
+{
+    struct window *w = pin(start);
+    auto_free void *direct = NULL;
+    int r;
+
+    if (!w) {
+        if (posix_memalign(&direct, 4096, plugin.window_bytes))
+            return err_nomem(e);
+        r = fill(start, direct, e);
+        if (r == 0)
+            memcpy(buf, (char *)direct + skip, len);
+        return r;
+    }
+    pthread_mutex_lock(&w->lock);
+    r = fill_window(w, start, e);
+    if (r == 0)
+        memcpy(buf, w->data + skip, len);
+    pthread_mutex_unlock(&w->lock);
+    unpin(w);
+    return r;
+}
+
+static int hotadd_pread(void *handle, void *buf, uint32_t count, uint64_t offset,
+                        uint32_t flags)
+{
+    struct err e = ERR_INIT;
+    char *out = buf;
+
+    while (count) {
+        uint64_t skip = offset % plugin.window_bytes, left = plugin.window_bytes - skip;
+        uint32_t n = left < count ? (uint32_t)left : count;
+
+        if (read_window(offset - skip, skip, out, n, &e) < 0)
+            return fail(&e);
+        out += n;
+        offset += n;
+        count -= n;
+    }
+    return 0;
+}
+
+static int hotadd_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+                          struct nbdkit_extents *extents)
+{
+    struct source *s = plugin.source;
+    uint64_t pos = offset - offset % s->unit_align, end = offset + count;
+    struct err e = ERR_INIT;
+    struct unit u;
+
+    while (pos < end) {
+        if (source_unit_at(s, pos, plugin.window_bytes, &u, &e) < 0)
+            return fail(&e);
+        if (nbdkit_add_extent(extents, u.offset, u.len,
+                              u.kind == UNIT_ZERO
+                                  ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO
+                                  : 0) < 0)
+            return -1;
+        pos += u.len;
+        if (flags & NBDKIT_FLAG_REQ_ONE)
+            return 0;
+    }
+    return 0;
+}
+
+static struct nbdkit_plugin hotadd_plugin = {
+    .name = "hotadd",
+    .longname = "hotadd sources",
+    .description = "serves a disk of an OVA, OVF, VMX, VMDK or other source, read-only",
+    .version = HOTADD_VERSION,
+    .magic_config_key = "source",
+    .config = hotadd_config,
+    .config_complete = hotadd_config_complete,
+    .config_help = "source=PATH (required)  OVA, OVF, VMX, disk image or NBD URI\n"
+                   "disk=N|NAME             which disk, counting from 1\n"
+                   "format=FORMAT           of a bare image",
+    .after_fork = hotadd_after_fork,
+    .unload = hotadd_unload,
+    .open = hotadd_open,
+    .get_size = hotadd_get_size,
+    .can_multi_conn = yes,
+    .can_extents = yes,
+    .pread = hotadd_pread,
+    .extents = hotadd_extents,
+    .errno_is_preserved = 0,
+};
+
+NBDKIT_REGISTER_PLUGIN(hotadd_plugin)
