@@ -9,6 +9,7 @@
 #include "aws/retry.h"
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <time.h>
 
 #define OK_VOLUMES                                                                       \
@@ -348,6 +349,38 @@ static void test_right_clock_is_no_excuse(void **state)
     stop(&f);
 }
 
+/* ---- Threads ---- */
+
+static void *describe_often(void *arg)
+{
+    intptr_t failed = 0;
+
+    for (int i = 0; i < 20; i++) {
+        struct err why;
+
+        failed += describe(arg, &why) < 0;
+    }
+    return (void *)failed;
+}
+
+static void test_many_threads_share_a_client(void **state)
+{
+    pthread_t threads[8];
+    START({.status = 500, .body = EC2_ERROR("InternalError", "oops")},
+          {.status = 200, .body = OK_VOLUMES});
+
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, describe_often, f.aws), 0);
+    for (size_t i = 0; i < 8; i++) {
+        void *failed;
+
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    assert_int_equal(fake_http_count(f.fake), 161);
+    stop(&f);
+}
+
 /* ---- The policy itself ---- */
 
 static void test_pauses_grow_and_are_capped(void **state)
@@ -426,6 +459,7 @@ int main(void)
         T(test_keys_that_stay_expired_are_reported),
         T(test_wrong_clock_is_corrected),
         T(test_right_clock_is_no_excuse),
+        T(test_many_threads_share_a_client),
         T(test_pauses_grow_and_are_capped),
         T(test_no_pause_goes_beyond_the_deadline),
         T(test_cancellation_ends_a_pause),
