@@ -15,6 +15,7 @@
 #include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define OUT_BYTES      (128u << 10)
 #define WINDOW_MAX_LOG 27
@@ -175,7 +176,9 @@ static int unpack_zstd(const uint8_t *in, size_t len, uint8_t *out, codec_sink s
         ZSTD_outBuffer zout = {.dst = out, .size = OUT_BYTES};
 
         rc = ZSTD_decompressStream(z, &zout, &zin);
-        if (ZSTD_isError(rc))
+        if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+            s = err_nomem(e);
+        else if (ZSTD_isError(rc))
             s = bad_stream(e, "zstd", zin.pos, ZSTD_getErrorName(rc));
         else if (zout.pos)
             s = sink(ctx, out, zout.pos, e);

@@ -53,12 +53,15 @@ static void record_version(const struct initrd *im, const char *dir,
 
 void initrd_identify(const struct initrd *im, struct initrd_kind *ret)
 {
-    auto_free char *init = NULL;
-    struct err e = ERR_INIT;
+    int64_t init = view_lookup(im->view, "init", INITRD_FOLLOW);
+    const char *name;
+    size_t len;
 
     *ret = (struct initrd_kind){.tool = INITRD_TOOL_UNKNOWN};
-    if (initrd_has_file(im, "init") && view_canonical(im->view, "init", &init, &e) == 0)
-        ret->systemd = str_ends(init, "/systemd");
+    if (init >= 0) {
+        name = view_name(im->view, (uint32_t)init, &len);
+        ret->systemd = len == 7 && !memcmp(name, "systemd", 7);
+    }
     if (initrd_has_dir(im, "usr/lib/dracut") || initrd_has_dir(im, "lib/dracut")) {
         ret->tool = INITRD_TOOL_DRACUT;
         record_version(

@@ -69,30 +69,21 @@ static int add_alias(struct kmodbin_values *to, const char *pattern, const char 
 /* The module a line of text is about, or false for lines about none. */
 static bool line_module(int kind, const char *line, size_t len, char name[MODNAME_MAX])
 {
-    auto_free char *copy = strndup(line, len);
-    const char *p = copy, *word, *last = NULL;
+    const char *colon = memchr(line, ':', len), *p = line, *word, *last = NULL;
     size_t word_len, last_len = 0;
-    char *colon;
 
-    if (!copy)
-        return false;
-    if (kind == IX_DEP) {
-        colon = strchr(copy, ':');
-        return colon && modules_path_name(copy, (size_t)(colon - copy), name);
-    }
+    if (kind == IX_DEP)
+        return colon && modules_path_name(line, (size_t)(colon - line), name);
     if (!modules_word(&p, &word, &word_len) || *word == '#')
         return false;
     if (kind == IX_SOFTDEP)
         return modules_word(&p, &word, &word_len) &&
-               (copy[word - copy + (ptrdiff_t)word_len] = 0, modname_normal(word, name));
+               modname_normal_n(word, word_len, name);
     while (modules_word(&p, &word, &word_len)) {
         last = word;
         last_len = word_len;
     }
-    if (!last)
-        return false;
-    copy[last - copy + (ptrdiff_t)last_len] = 0;
-    return modname_normal(last, name);
+    return last && modname_normal_n(last, last_len, name);
 }
 
 /* One line of modules.dep, .alias or .symbols as a value, for images without .bin. */

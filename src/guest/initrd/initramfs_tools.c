@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "guest/initrd/modname.h"
+#include "guest/initrd/modules_internal.h"
 
 #include <sys/stat.h>
 
@@ -15,14 +16,15 @@
 static bool list_has(const char *list, const char *name)
 {
     while (*list) {
-        size_t len = strcspn(list, "\n"), start = strspn(list, " \t");
-        size_t word = start < len ? strcspn(list + start, " \t\n") : 0;
-        auto_free char *copy = strndup(list + start, word);
+        const char *p = list, *word;
         char normal[MODNAME_MAX];
+        size_t len;
 
-        if (copy && modname_normal(copy, normal) && str_eq(normal, name))
+        if (modules_word(&p, &word, &len) && modname_normal_n(word, len, normal) &&
+            str_eq(normal, name))
             return true;
-        list += len + (list[len] == '\n');
+        list += strcspn(list, "\n");
+        list += *list == '\n';
     }
     return false;
 }

@@ -18,24 +18,28 @@ static bool word_char(char c)
     return (unsigned char)c > ' ' && c != 0x7f;
 }
 
-bool modname_normal(const char *name, char out[MODNAME_MAX])
+bool modname_normal_n(const char *name, size_t len, char out[MODNAME_MAX])
 {
-    size_t i;
-
-    for (i = 0; name[i]; i++) {
-        if (i + 1 >= MODNAME_MAX || !word_char(name[i]) || name[i] == '/')
+    if (!len || len >= MODNAME_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (!word_char(name[i]) || name[i] == '/')
             return false;
         out[i] = name[i] == '-' ? '_' : name[i];
     }
-    out[i] = 0;
-    return i > 0;
+    out[len] = 0;
+    return true;
+}
+
+bool modname_normal(const char *name, char out[MODNAME_MAX])
+{
+    return modname_normal_n(name, strlen(name), out);
 }
 
 bool modname_of_path(const char *path, char out[MODNAME_MAX],
                      enum modname_packing *ret_packing, size_t *ret_plain_len)
 {
     const char *base = strrchr(path, '/');
-    char stem[MODNAME_MAX];
     size_t len;
 
     base = base ? base + 1 : path;
@@ -43,11 +47,7 @@ bool modname_of_path(const char *path, char out[MODNAME_MAX],
         if (!str_ends(base, suffixes[i].suffix))
             continue;
         len = strlen(base) - strlen(suffixes[i].suffix);
-        if (len >= sizeof stem)
-            return false;
-        memcpy(stem, base, len);
-        stem[len] = 0;
-        if (!modname_normal(stem, out))
+        if (!modname_normal_n(base, len, out))
             return false;
         if (ret_packing)
             *ret_packing = suffixes[i].packing;
@@ -73,7 +73,7 @@ bool modname_path_ok(const char *path)
     const char *p = *path == '/' ? path + 1 : path;
     char name[MODNAME_MAX];
 
-    if (strlen(path) > 1024)
+    if (strlen(path) > MODNAME_PATH_MAX)
         return false;
     for (;;) {
         size_t len = strcspn(p, "/");

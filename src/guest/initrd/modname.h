@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MODNAME_MAX 128 /* with the NUL; the kernel's own limit is 56 or 64 */
+#define MODNAME_MAX      128  /* with the NUL; the kernel's own limit is 56 or 64 */
+#define MODNAME_PATH_MAX 1024 /* of a path in modules.dep, without the NUL */
 
 enum modname_packing { MODNAME_PLAIN, MODNAME_GZIP, MODNAME_XZ, MODNAME_ZSTD };
 
@@ -18,6 +19,9 @@ bool modname_of_path(const char *path, char out[MODNAME_MAX],
 /* '-' to '_'. False when it is no possible module name (empty, too long, white space,
  * '/' or control characters). */
 bool modname_normal(const char *name, char out[MODNAME_MAX]);
+
+/* The same of the first `len` bytes. */
+bool modname_normal_n(const char *name, size_t len, char out[MODNAME_MAX]);
 
 /* May this be a path of a module below /lib/modules/K (or absolute)? No empty, "." or
  * ".." part, no white space or control characters, ends in a module's name. */

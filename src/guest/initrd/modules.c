@@ -37,16 +37,20 @@ bool modules_word(const char **p, const char **ret, size_t *ret_len)
     const char *s = *p + strspn(*p, " \t");
 
     *ret = s;
-    *ret_len = strcspn(s, " \t");
+    *ret_len = strcspn(s, " \t\r\n");
     *p = s + *ret_len;
     return *ret_len > 0;
 }
 
 bool modules_path_name(const char *path, size_t len, char *out)
 {
-    auto_free char *copy = strndup(path, len);
+    char copy[MODNAME_PATH_MAX + 1];
 
-    return copy && modname_of_path(copy, out, NULL, NULL);
+    if (len >= sizeof copy)
+        return false;
+    memcpy(copy, path, len);
+    copy[len] = 0;
+    return modname_of_path(copy, out, NULL, NULL);
 }
 
 /* Cuts the next line off the text; NULL at its end. Comments and blanks are skipped. */
@@ -380,12 +384,10 @@ static int push_soft_words(void *ctx, const char *words, struct err *e)
     size_t len;
 
     while (modules_word(&words, &word, &len)) {
-        auto_free char *copy = str_ndup(word, len, e);
         char name[MODNAME_MAX];
 
-        if (!copy)
-            return -1;
-        if (str_eq(copy, "pre:") || str_eq(copy, "post:") || !modname_normal(copy, name))
+        if (!modname_normal_n(word, len, name) || str_eq(name, "pre:") ||
+            str_eq(name, "post:"))
             continue;
         if (push_soft_name(c, name, e) < 0)
             return -1;

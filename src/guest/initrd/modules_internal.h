@@ -31,7 +31,7 @@ int modules_softdeps(const struct modules *m, const char *name,
                      int (*fn)(void *ctx, const char *words, struct err *e), void *ctx,
                      struct err *e) err_warn_unused;
 
-/* Cuts the next word (between spaces or tabs) off *p. False at the end. */
+/* Cuts the next word (between spaces or tabs) off *p. False at the end of the line. */
 bool modules_word(const char **p, const char **ret, size_t *ret_len);
 
 /* The name of the module a path in modules.dep denotes, of `len` bytes. */

@@ -219,16 +219,18 @@ void view_free(struct view *v)
     free(v);
 }
 
-/* Splits the next component off *path; false at the end. */
-static bool next_part(const char **path, const char **part, size_t *len)
+/* Splits the next component off *path, which stops at `end`; false when there is none. */
+static bool next_part(const char **path, const char *end, const char **part, size_t *len)
 {
     const char *p = *path;
 
-    while (*p == '/')
+    while (p < end && *p == '/')
         p++;
     *part = p;
-    *len = strcspn(p, "/");
-    *path = p + *len;
+    while (p < end && *p != '/')
+        p++;
+    *len = (size_t)(p - *part);
+    *path = p;
     return *len > 0;
 }
 
@@ -244,14 +246,14 @@ static bool is_dotdot(const char *part, size_t len)
 
 /* Walks from dir; -1 if something is missing, no directory, or links too deep. A path
  * with a '/' at its end must lead to a directory and follows a final link. */
-static int64_t walk(struct view *v, uint32_t dir, const char *path,
-                    enum initrd_follow follow, unsigned *links)
+static int64_t walk_n(struct view *v, uint32_t dir, const char *path, size_t path_len,
+                      enum initrd_follow follow, unsigned *links)
 {
-    uint32_t at = *path == '/' ? VIEW_ROOT : dir;
-    const char *part;
+    uint32_t at = path_len && *path == '/' ? VIEW_ROOT : dir;
+    const char *part, *end = path + path_len;
     size_t len;
 
-    while (next_part(&path, &part, &len)) {
+    while (next_part(&path, end, &part, &len)) {
         uint32_t next;
 
         if (++v->steps > STEPS_MAX || !is_dir(v, at))
@@ -265,29 +267,34 @@ static int64_t walk(struct view *v, uint32_t dir, const char *path,
         next = child_find(v, at, part, len);
         if (next == NONE || !v->nodes.v[next].inode)
             return -1;
-        if (S_ISLNK(inode_of(v, next)->mode) && (*path || follow == INITRD_FOLLOW)) {
+        if (S_ISLNK(inode_of(v, next)->mode) && (path < end || follow == INITRD_FOLLOW)) {
             const char *target = inode_of(v, next)->link;
             int64_t to;
 
             if (++*links > LINKS_MAX || !*target ||
-                (to = walk(v, at, target, INITRD_FOLLOW, links)) < 0)
+                (to = walk_n(v, at, target, strlen(target), INITRD_FOLLOW, links)) < 0)
                 return -1;
             next = (uint32_t)to;
         }
         at = next;
-        if (*path && !is_dir(v, at))
+        if (path < end && !is_dir(v, at))
             return -1;
     }
     return at;
 }
 
-int64_t view_lookup(struct view *v, const char *path, enum initrd_follow follow)
+static int64_t walk(struct view *v, const char *path, enum initrd_follow follow)
 {
     unsigned links = 0;
 
+    return walk_n(v, VIEW_ROOT, path, strlen(path), follow, &links);
+}
+
+int64_t view_lookup(struct view *v, const char *path, enum initrd_follow follow)
+{
     /* Questions are the caller's; only unpacking is on the budget. */
     v->steps = 0;
-    return walk(v, VIEW_ROOT, path, follow, &links);
+    return walk(v, path, follow);
 }
 
 /* Where a member goes: its directory and last name. False: dropped, because the
@@ -296,7 +303,6 @@ static bool find_place(struct view *v, const char *path, uint32_t *ret_dir,
                        const char **ret_name, size_t *ret_len, bool *ret_slash)
 {
     size_t end = strlen(path), start;
-    auto_free char *dir = NULL;
     unsigned links = 0;
     int64_t at;
 
@@ -307,10 +313,9 @@ static bool find_place(struct view *v, const char *path, uint32_t *ret_dir,
         start--;
     *ret_name = path + start;
     *ret_len = end - start;
-    if (!*ret_len || is_dot(*ret_name, *ret_len) || is_dotdot(*ret_name, *ret_len) ||
-        !(dir = strndup(path, start)))
+    if (!*ret_len || is_dot(*ret_name, *ret_len) || is_dotdot(*ret_name, *ret_len))
         return false;
-    at = walk(v, VIEW_ROOT, dir, INITRD_FOLLOW, &links);
+    at = walk_n(v, VIEW_ROOT, path, start, INITRD_FOLLOW, &links);
     if (at < 0 || !is_dir(v, (uint32_t)at))
         return false;
     *ret_dir = (uint32_t)at;
@@ -376,7 +381,6 @@ static int try_link(struct view *v, const struct initrd_entry *m, uint32_t node,
                     enum linked *ret, struct err *e)
 {
     const char *first = NULL;
-    unsigned links = 0;
     int64_t old;
 
     *ret = LINKED_NO;
@@ -388,7 +392,7 @@ static int try_link(struct view *v, const struct initrd_entry *m, uint32_t node,
         return 0;
     clear_place(v, node, 0);
     *ret = LINKED_FAILED;
-    old = walk(v, VIEW_ROOT, first, INITRD_NOFOLLOW, &links);
+    old = walk(v, first, INITRD_NOFOLLOW);
     if (old < 0 || is_dir(v, (uint32_t)old) || v->nodes.v[node].inode)
         return 0;
     v->nodes.v[node].inode = v->nodes.v[old].inode;
@@ -468,8 +472,7 @@ static int apply_special(struct view *v, const struct initrd_entry *m, uint32_t 
 /* "dir/" where dir is a link to a directory means that directory. */
 static bool apply_through_slash(struct view *v, const struct initrd_entry *m)
 {
-    unsigned links = 0;
-    int64_t at = walk(v, VIEW_ROOT, m->path, INITRD_FOLLOW, &links);
+    int64_t at = walk(v, m->path, INITRD_FOLLOW);
 
     if (at < 0 || !is_dir(v, (uint32_t)at))
         return false;
@@ -620,14 +623,14 @@ static int canon_step(struct view *v, struct canon *c, const char *part, size_t 
 
 static int canon_walk(struct view *v, struct canon *c, const char *path, struct err *e)
 {
-    const char *part;
+    const char *part, *end = path + strlen(path);
     size_t len;
 
     if (*path == '/') {
         buf_reset(&c->path);
         c->node = VIEW_ROOT;
     }
-    while (next_part(&path, &part, &len)) {
+    while (next_part(&path, end, &part, &len)) {
         if (is_dot(part, len))
             continue;
         if ((is_dotdot(part, len) ? canon_up(v, c, e) : canon_step(v, c, part, len, e)) <
