@@ -183,15 +183,17 @@ static int make_image(struct job *job, struct restore_ctx *ctx, char **ret, stru
     auto_free char *snapshot = NULL;
     auto_free char *id = NULL;
 
-    if (job_resource_intend(job, KIND_IMAGE, "carrier/image", NULL, &r, e) < 0)
+    /* Undo goes by the order of intentions, newest first: the image before its snapshot,
+     * which EC2 keeps as long as the image uses it. */
+    if (blank_snapshot(job, ctx, &snapshot, e) < 0 ||
+        ec2_wait_snapshot_completed(ctx->aws, snapshot, NULL, NULL, e) < 0 ||
+        job_resource_intend(job, KIND_IMAGE, "carrier/image", NULL, &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);
         return *ret ? 0 : -1;
     }
-    if (blank_snapshot(job, ctx, &snapshot, e) < 0 ||
-        ec2_wait_snapshot_completed(ctx->aws, snapshot, NULL, NULL, e) < 0 ||
-        register_carrier(job, ctx, snapshot, &r, &id, e) < 0 ||
+    if (register_carrier(job, ctx, snapshot, &r, &id, e) < 0 ||
         job_resource_made(job, "carrier/image", id, NULL, e) < 0)
         return -1;
     job_event(job, JOB_EVENT_INFO, "carrier AMI %s for %s, kept for later jobs", id,

@@ -272,14 +272,13 @@ static int choose_type(struct look *l, struct err *e)
         {"processor-info.supported-architecture", EC2_STRS("x86_64")},
         {"supported-boot-mode", EC2_STRS(l->plan->boot_mode)},
     };
-    struct ec2_query query = {.filters = filters, .n_filters = 2};
+    const struct ec2_query by_name = {.ids = EC2_STRS(given)};
+    const struct ec2_query by_fit = {.filters = filters, .n_filters = 2};
     const struct ec2_instance_type *type = NULL;
     struct ec2_instance_types types = {0};
     int r;
 
-    if (given)
-        query = (struct ec2_query){.ids = EC2_STRS(given)};
-    if (ec2_describe_instance_types(l->aws, &query, &types, e) < 0)
+    if (ec2_describe_instance_types(l->aws, given ? &by_name : &by_fit, &types, e) < 0)
         return given ? err_prefix(e, "--instance-type %s", given) : -1;
     if (given && types.n) {
         type = &types.v[0];
@@ -319,14 +318,13 @@ static int choose_subnet(struct look *l, struct err *e)
         {"availability-zone", EC2_STRS(l->plan->zone)},
         {"default-for-az", EC2_STRS("true")},
     };
-    struct ec2_query query = {.filters = filters, .n_filters = 2};
+    const struct ec2_query by_id = {.ids = EC2_STRS(given)};
+    const struct ec2_query of_zone = {.filters = filters, .n_filters = 2};
     struct ec2_subnets subnets = {0};
     const struct ec2_subnet *s;
     int r = 0;
 
-    if (given)
-        query = (struct ec2_query){.ids = EC2_STRS(given)};
-    if (ec2_describe_subnets(l->aws, &query, &subnets, e) < 0)
+    if (ec2_describe_subnets(l->aws, given ? &by_id : &of_zone, &subnets, e) < 0)
         return given ? err_prefix(e, "--subnet %s", given) : -1;
     s = given ? (subnets.n ? &subnets.v[0] : NULL) : pick_subnet(&subnets, l->plan->zone);
     if (!s)
