@@ -159,6 +159,40 @@ int image_dir_open(const struct image_dir *d, const char *name, const char *who,
     return err_prefix(e, "%s", who);
 }
 
+int image_dir_sub(const struct image_dir *d, const char *name, struct image_dir **ret,
+                  struct err *e)
+{
+    auto_image_dir struct image_dir *sub = mem_zalloc(1, sizeof *sub, e);
+    const char *slash = strrchr(name, '/');
+    auto_free char *part = str_ndup(name, slash ? (size_t)(slash - name) + 1 : 0, e);
+
+    if (!sub)
+        return -1;
+    sub->fd = -1;
+    if (!part)
+        return -1;
+    sub->trust = d->trust;
+    sub->members = d->members;
+    if (d->fd < 0) {
+        sub->prefix = str_fmt(e, "%s%s", d->prefix, part);
+        if (!sub->prefix ||
+            blob_slice(d->tar, 0, d->tar->len, d->tar->name, &sub->tar, e) < 0)
+            return -1;
+    } else {
+        sub->path = part[0] == '/' ? take_ptr(part) : str_fmt(e, "%s%s", d->path, part);
+        if (!sub->path)
+            return -1;
+        sub->fd = open(*sub->path ? sub->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* The name may have been meant with its %20s decoded; then this folder does. */
+        if (sub->fd < 0)
+            sub->fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
+        if (sub->fd < 0)
+            return err_sys(e, "%s: open", sub->path);
+    }
+    *ret = take_ptr(sub);
+    return 0;
+}
+
 char *image_base_name(const char *path, bool strip, struct err *e)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;

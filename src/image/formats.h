@@ -58,6 +58,10 @@ DEFINE_AUTO_PTR(struct image_dir, image_dir_free)
 int image_dir_open(const struct image_dir *d, const char *name, const char *who,
                    struct blob **ret, struct err *e) err_warn_unused;
 
+/* The folder in which the file of that name lies, for what it names itself. */
+int image_dir_sub(const struct image_dir *d, const char *name, struct image_dir **ret,
+                  struct err *e) err_warn_unused;
+
 /* A disk in any single-image format. `dir` serves extents that a VMDK descriptor names;
  * NULL: there can be none. `b` is borrowed. */
 int image_open_blob(const struct blob *b, const struct image_dir *dir,
@@ -91,7 +95,8 @@ int vmx_machine(const struct blob *text, const struct image_dir *dir,
                 const struct image_options *opt, size_t only, struct machine **ret,
                 struct err *e) err_warn_unused;
 
-/* Opens the disk and appends it, when it is to be opened. `name` is copied. */
+/* Opens the disk in the file that a description calls `name` and that is `b`, when it is
+ * wanted, and appends it to the machine. `name` is copied. */
 int image_add_disk(struct machine *m, const char *name, const struct blob *b,
                    const struct image_dir *dir, const struct image_options *opt,
                    bool wanted, struct err *e) err_warn_unused;

@@ -189,6 +189,11 @@ int image_open_blob(const struct blob *b, const struct image_dir *dir,
     case FORMAT_VMDK_SPARSE:
     case FORMAT_VMDK_TEXT:
         return vmdk_open(b, f, dir, opt, ret, e);
+    case FORMAT_QCOW2:
+    case FORMAT_VHD:
+    case FORMAT_VHDX:
+    case FORMAT_VDI:
+        return qemu_open(b, f, opt, ret, e);
     default:
         return refuse(b, f, e);
     }
@@ -199,10 +204,12 @@ int image_add_disk(struct machine *m, const char *name, const struct blob *b,
                    bool wanted, struct err *e)
 {
     auto_free char *copy = str_dup(name, e);
+    auto_image_dir struct image_dir *sub = NULL;
     auto_source struct source *s = NULL;
     struct machine_disk d = {0};
 
-    if (!copy || (wanted && image_open_blob(b, dir, opt, &s, e) < 0))
+    if (!copy || (wanted && (image_dir_sub(dir, name, &sub, e) < 0 ||
+                             image_open_blob(b, sub, opt, &s, e) < 0)))
         return -1;
     d.name = copy;
     d.source = s;
@@ -251,6 +258,36 @@ static int open_image_file(const char *path, const struct blob *b,
     return machine_of_source(name, &s, ret, e);
 }
 
+/* The machine is named after the export, else "nbd". */
+static int open_uri(const char *uri, const struct image_options *opt,
+                    struct machine **ret, struct err *e)
+{
+    const char *rest = strstr(uri, "://") + 3, *slash = strchr(rest, '/');
+    size_t n = slash ? strcspn(slash + 1, "?#") : 0;
+    auto_free char *name = n ? str_ndup(slash + 1, n, e) : str_dup("nbd", e);
+    auto_source struct source *s = NULL;
+
+    if (opt && opt->format)
+        return err_set(e, ERR_USAGE,
+                       "%s: an NBD export has no image format; serve the "
+                       "image's contents",
+                       uri);
+    if (!name || nbd_uri_open(uri, opt, &s, e) < 0)
+        return -1;
+    return machine_of_source(name, &s, ret, e);
+}
+
+static int open_vmx(const char *path, const struct blob *b,
+                    const struct image_options *opt, size_t only, struct machine **ret,
+                    struct err *e)
+{
+    auto_image_dir struct image_dir *dir = NULL;
+
+    if (image_dir_of(path, opt, &dir, e) < 0)
+        return -1;
+    return vmx_machine(b, dir, opt, only, ret, e);
+}
+
 static int open_path(const char *path, const struct image_options *opt, size_t only,
                      struct machine **ret, struct err *e)
 {
@@ -258,6 +295,12 @@ static int open_path(const char *path, const struct image_options *opt, size_t o
     auto_blob struct blob *b = NULL;
     enum image_format f = FORMAT_UNKNOWN;
 
+    if (image_is_uri(path))
+        return open_uri(path, opt, ret, e);
+    if (strstr(path, "://"))
+        return err_set(e, ERR_USAGE,
+                       "%s: nbd, nbds, nbd+unix and nbds+unix are the URIs that are read",
+                       path);
     if (blob_open(-1, path, path, &b, e) < 0)
         return -1;
     if (b->len == 0)
@@ -269,6 +312,8 @@ static int open_path(const char *path, const struct image_options *opt, size_t o
             return -1;
         return ovf_machine(p, opt, only, ret, e);
     }
+    if (f == FORMAT_VMX)
+        return open_vmx(path, b, opt, only, ret, e);
     return open_image_file(path, b, opt, ret, e);
 }
 

@@ -1,0 +1,452 @@
+/* NBD exports; see nbd.h.
+ *
+ * A libnbd handle serves one command of one thread at a time, so there is a small pool of
+ * them. What the server said of the last stretch of the disk (base:allocation) is kept,
+ * since one answer holds many extents and threads ask for neighbours. A connection that
+ * died is closed and replaced; the command it failed is an error, not repeated: retries
+ * are the job's. */
+#include "image/nbd.h"
+
+#include "base/str.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libnbd.h>
+#include <pthread.h>
+
+#define NBD_ALIGN    4096u
+#define UNIT_MAX     65536u
+#define DEFAULT_CONN 4u
+#define MAX_REQUEST  (32u << 20)
+#define STRETCH      (1ull << 30) /* asked about at once */
+#define MAX_PIECES   65536u
+#define MAX_SURVEY   4096u /* answers read to learn how much data there is */
+
+struct piece {
+    uint64_t offset, len;
+    bool zero;
+};
+
+struct pieces {
+    struct VEC(struct piece) all; /* ascending, no gaps */
+};
+
+struct nbdsrc {
+    struct source base;
+    struct source_ops ops; /* with the format's name */
+    struct nbd_dialer dialer;
+    unsigned max_open;
+    uint64_t max_request;
+    bool has_status;          /* the server knows base:allocation */
+    pthread_mutex_t dialling; /* one dial at a time; taken without `lock` */
+    pthread_mutex_t lock;     /* guards everything below */
+    pthread_cond_t returned;
+    struct nbd_handle *idle[NBDSRC_MAX_CONNECTIONS];
+    unsigned n_idle, n_open;
+    struct pieces map;
+};
+
+static struct nbdsrc *self(struct source *s)
+{
+    return (struct nbdsrc *)s;
+}
+
+unsigned nbdsrc_connections(uint32_t wanted)
+{
+    if (wanted == 0)
+        return DEFAULT_CONN;
+    return wanted < NBDSRC_MAX_CONNECTIONS ? wanted : NBDSRC_MAX_CONNECTIONS;
+}
+
+/* ----------------------------------------------------------------- connections */
+
+static int nbd_failed(const struct nbdsrc *n, struct err *e, const char *what,
+                      uint64_t offset, uint64_t len)
+{
+    int no = nbd_get_errno();
+
+    err_set(e, no == EIO || no == EINVAL ? ERR_INPUT : ERR_NETWORK,
+            "%s: %s of %" PRIu64 " bytes at byte %" PRIu64 ": %s", n->base.desc, what,
+            len, offset, nbd_get_error());
+    e->sys_errno = no;
+    if (n->dialer.explain)
+        n->dialer.explain(n->dialer.ctx, e);
+    return -1;
+}
+
+static int dial(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
+{
+    struct nbd_handle *h = nbd_create();
+    int r;
+
+    if (!h)
+        return err_set(e, ERR_FAILED, "libnbd: %s", nbd_get_error());
+    if (nbd_add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0) {
+        err_set(e, ERR_FAILED, "libnbd: %s", nbd_get_error());
+        nbd_close(h);
+        return -1;
+    }
+    pthread_mutex_lock(&n->dialling);
+    r = n->dialer.dial(n->dialer.ctx, h, e);
+    pthread_mutex_unlock(&n->dialling);
+    if (r < 0) {
+        nbd_close(h);
+        return -1;
+    }
+    *ret = h;
+    return 0;
+}
+
+/* An idle connection, a new one, or wait for one to come back. */
+static int conn_get(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
+{
+    pthread_mutex_lock(&n->lock);
+    while (!n->n_idle && n->n_open >= n->max_open)
+        pthread_cond_wait(&n->returned, &n->lock);
+    if (n->n_idle) {
+        *ret = n->idle[--n->n_idle];
+        pthread_mutex_unlock(&n->lock);
+        return 0;
+    }
+    n->n_open++;
+    pthread_mutex_unlock(&n->lock);
+    if (dial(n, ret, e) == 0)
+        return 0;
+    pthread_mutex_lock(&n->lock);
+    n->n_open--;
+    pthread_cond_signal(&n->returned);
+    pthread_mutex_unlock(&n->lock);
+    return -1;
+}
+
+static void conn_put(struct nbdsrc *n, struct nbd_handle *h)
+{
+    bool dead = nbd_aio_is_dead(h) != 0 || nbd_aio_is_closed(h) != 0;
+
+    if (dead)
+        nbd_close(h);
+    pthread_mutex_lock(&n->lock);
+    if (dead)
+        n->n_open--;
+    else
+        n->idle[n->n_idle++] = h;
+    pthread_cond_signal(&n->returned);
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* ------------------------------------------------------------------ allocation */
+
+struct status {
+    struct pieces out;
+    uint64_t at, end; /* of the disk */
+    bool failed;      /* out of memory */
+};
+
+static int add_piece(struct pieces *p, uint64_t offset, uint64_t len, bool zero,
+                     struct err *e)
+{
+    struct piece *last = p->all.n ? &p->all.v[p->all.n - 1] : NULL;
+    struct piece x = {offset, len, zero};
+
+    if (last && last->zero == zero) {
+        last->len += len;
+        return 0;
+    }
+    return vec_push(&p->all, x, e);
+}
+
+static int on_extents(void *ctx, const char *context, uint64_t offset, uint32_t *entries,
+                      size_t n, int *error)
+{
+    struct status *s = ctx;
+    struct err ignored;
+
+    if (!str_eq(context, LIBNBD_CONTEXT_BASE_ALLOCATION))
+        return 0;
+    for (size_t i = 0; i + 1 < n && s->out.all.n < MAX_PIECES && s->at < s->end; i += 2) {
+        uint64_t len = entries[i] < s->end - s->at ? entries[i] : s->end - s->at;
+
+        if (len && add_piece(&s->out, s->at, len, entries[i + 1] & LIBNBD_STATE_ZERO,
+                             &ignored) < 0)
+            s->failed = true;
+        s->at += len;
+    }
+    return 0;
+}
+
+/* Data grows to whole blocks and zeros shrink to them, so that units begin at multiples
+ * of the source's alignment. The pieces alternate and follow each other from `start` on,
+ * so whatever a zero piece loses belongs to the data piece after it. */
+static int align_pieces(const struct nbdsrc *n, const struct pieces *in, uint64_t start,
+                        struct pieces *out, struct err *e)
+{
+    uint64_t align = n->base.unit_align, size = n->base.size_bytes, done = start;
+
+    vec_foreach (p, &in->all) {
+        uint64_t end = p->offset + p->len;
+
+        if (end != size)
+            end = p->zero ? end - end % align : end + (align - end % align) % align;
+        end = end < size ? end : size;
+        if (end <= done)
+            continue;
+        if (add_piece(out, done, end - done, p->zero, e) < 0)
+            return -1;
+        done = end;
+    }
+    if (done > start)
+        return 0;
+    /* Less than a block was described: read it. */
+    return add_piece(out, start, size - start < align ? size - start : align, false, e);
+}
+
+/* What the server says from `start` on, for at most a stretch. */
+static int ask_status(struct nbdsrc *n, uint64_t start, struct pieces *ret, struct err *e)
+{
+    uint64_t left = n->base.size_bytes - start;
+    uint64_t len = left < STRETCH ? left : STRETCH;
+    struct status s = {.at = start, .end = start + len};
+    struct pieces aligned = {0};
+    struct nbd_handle *h;
+    int r;
+
+    if (conn_get(n, &h, e) < 0)
+        return -1;
+    r = nbd_block_status(
+        h, len, start, (nbd_extent_callback){.callback = on_extents, .user_data = &s}, 0);
+    if (r < 0)
+        nbd_failed(n, e, "block status", start, len);
+    conn_put(n, h);
+    if (r == 0 && s.failed)
+        r = err_nomem(e);
+    if (r == 0)
+        r = align_pieces(n, &s.out, start, &aligned, e);
+    vec_release(&s.out.all);
+    if (r < 0) {
+        vec_release(&aligned.all);
+        return -1;
+    }
+    *ret = aligned;
+    return 0;
+}
+
+/* Under the lock: the piece of the map that holds `offset`, or NULL. */
+static const struct piece *map_find(const struct nbdsrc *n, uint64_t offset)
+{
+    size_t lo = 0, hi = n->map.all.n;
+
+    if (!hi || offset < n->map.all.v[0].offset)
+        return NULL;
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (n->map.all.v[mid].offset <= offset)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    if (offset - n->map.all.v[lo].offset >= n->map.all.v[lo].len)
+        return NULL;
+    return &n->map.all.v[lo];
+}
+
+static int piece_at(struct nbdsrc *n, uint64_t offset, struct piece *ret, struct err *e)
+{
+    struct pieces fresh = {0}, old;
+    const struct piece *p;
+
+    pthread_mutex_lock(&n->lock);
+    p = map_find(n, offset);
+    if (p)
+        *ret = *p;
+    pthread_mutex_unlock(&n->lock);
+    if (p)
+        return 0;
+    if (ask_status(n, offset, &fresh, e) < 0)
+        return -1;
+    *ret = fresh.all.v[0];
+    pthread_mutex_lock(&n->lock);
+    old = n->map;
+    n->map = fresh;
+    pthread_mutex_unlock(&n->lock);
+    vec_release(&old.all);
+    return 0;
+}
+
+/* How much data there is, and, on the way, that the server answers at all. */
+static int survey(struct nbdsrc *n, struct err *e)
+{
+    uint64_t data = 0, at = 0;
+
+    n->base.data_bytes_hint = UINT64_MAX;
+    for (unsigned i = 0; at < n->base.size_bytes; i++) {
+        struct pieces p = {0};
+
+        if (i == MAX_SURVEY)
+            return 0;
+        if (ask_status(n, at, &p, e) < 0)
+            return -1;
+        vec_foreach (x, &p.all) {
+            data += x->zero ? 0 : x->len;
+            at = x->offset + x->len;
+        }
+        vec_release(&p.all);
+    }
+    n->base.data_bytes_hint = data;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ operations */
+
+static int nbdsrc_unit_at(struct source *s, uint64_t offset, uint64_t limit_bytes,
+                          struct unit *ret, struct err *e)
+{
+    struct piece p = {.len = s->size_bytes};
+    struct unit u = {.offset = offset};
+
+    if (self(s)->has_status && piece_at(self(s), offset, &p, e) < 0)
+        return -1;
+    u.kind = p.zero ? UNIT_ZERO : UNIT_DATA;
+    u.len = p.offset + p.len - offset;
+    if (!p.zero && u.len > limit_bytes)
+        u.len = limit_bytes;
+    *ret = u;
+    return 0;
+}
+
+static int nbdsrc_fetch(struct source *s, const struct unit *u, void *buf, struct err *e)
+{
+    struct nbdsrc *n = self(s);
+    struct nbd_handle *h;
+    int r = 0;
+
+    if (conn_get(n, &h, e) < 0)
+        return -1;
+    for (uint64_t done = 0; r == 0 && done < u->len;) {
+        uint64_t left = u->len - done,
+                 len = left < n->max_request ? left : n->max_request;
+
+        if (nbd_pread(h, (char *)buf + done, len, u->offset + done, 0) < 0)
+            r = nbd_failed(n, e, "read", u->offset + done, len);
+        done += len;
+    }
+    conn_put(n, h);
+    return r;
+}
+
+static void nbdsrc_free(struct source *s)
+{
+    struct nbdsrc *n = self(s);
+
+    for (unsigned i = 0; i < n->n_idle; i++) {
+        nbd_shutdown(n->idle[i], 0);
+        nbd_close(n->idle[i]);
+    }
+    if (n->dialer.free)
+        n->dialer.free(n->dialer.ctx);
+    vec_release(&n->map.all);
+    pthread_cond_destroy(&n->returned);
+    pthread_mutex_destroy(&n->dialling);
+    pthread_mutex_destroy(&n->lock);
+    free(s->desc);
+    free(n);
+}
+
+/* What the server says of the export. */
+static int learn(struct nbdsrc *n, struct nbd_handle *h, struct err *e)
+{
+    int64_t size = nbd_get_size(h), min = nbd_get_block_size(h, LIBNBD_SIZE_MINIMUM);
+    int64_t max = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);
+
+    if (size < 0)
+        return err_set(e, ERR_INPUT, "%s: %s", n->base.desc, nbd_get_error());
+    if (size == 0)
+        return err_set(e, ERR_INPUT, "%s is empty", n->base.desc);
+    if (min > 65536 || (min > 0 && (min & (min - 1))))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: the server wants blocks of %" PRIi64 " bytes", n->base.desc,
+                       min);
+    n->base.size_bytes = (uint64_t)size;
+    n->base.unit_align = min > NBD_ALIGN ? (uint32_t)min : NBD_ALIGN;
+    n->base.unit_max_bytes = UNIT_MAX;
+    n->max_request = max >= UNIT_MAX && max < MAX_REQUEST ? (uint64_t)max : MAX_REQUEST;
+    n->max_request -= n->max_request % n->base.unit_align;
+    n->has_status = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
+    n->base.data_bytes_hint = n->base.size_bytes;
+    if (nbd_can_multi_conn(h) <= 0)
+        n->max_open = 1;
+    return 0;
+}
+
+static int connect_first(struct nbdsrc *n, struct err *e)
+{
+    struct nbd_handle *h;
+    int r;
+
+    if (conn_get(n, &h, e) < 0)
+        return -1;
+    r = learn(n, h, e);
+    conn_put(n, h);
+    while (r == 0 && n->dialer.eager && n->n_open < n->max_open) {
+        r = dial(n, &h, e);
+        if (r == 0) {
+            n->n_open++;
+            conn_put(n, h);
+        }
+    }
+    if (r < 0)
+        return -1;
+    return n->has_status ? survey(n, e) : 0;
+}
+
+int nbdsrc_new(const char *desc, const char *format, struct nbd_dialer dialer,
+               unsigned max_connections, struct source **ret, struct err *e)
+{
+    struct nbdsrc *n = mem_zalloc(1, sizeof *n, e);
+    auto_source struct source *s = NULL;
+
+    if (!n) {
+        if (dialer.free)
+            dialer.free(dialer.ctx);
+        return -1;
+    }
+    s = &n->base;
+    n->dialer = dialer;
+    n->max_open = max_connections;
+    n->ops = (struct source_ops){.name = format,
+                                 .unit_at = nbdsrc_unit_at,
+                                 .fetch = nbdsrc_fetch,
+                                 .free = nbdsrc_free};
+    s->ops = &n->ops;
+    pthread_mutex_init(&n->dialling, NULL);
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->returned, NULL);
+    s->desc = str_dup(desc, e);
+    if (!s->desc || connect_first(n, e) < 0)
+        return -1;
+    *ret = take_ptr(s);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------ URIs */
+
+static int dial_uri(void *ctx, struct nbd_handle *h, struct err *e)
+{
+    const char *uri = ctx;
+
+    /* The URI is the user's own: it may name his key files. */
+    if (nbd_set_uri_allow_local_file(h, true) < 0 || nbd_connect_uri(h, uri) < 0)
+        return err_set(e, ERR_NETWORK, "%s: cannot connect: %s", uri, nbd_get_error());
+    return 0;
+}
+
+int nbd_uri_open(const char *uri, const struct image_options *opt, struct source **ret,
+                 struct err *e)
+{
+    struct nbd_dialer d = {.dial = dial_uri, .free = free, .ctx = str_dup(uri, e)};
+
+    if (!d.ctx)
+        return -1;
+    return nbdsrc_new(uri, "nbd", d, nbdsrc_connections(opt ? opt->connections : 0), ret,
+                      e);
+}
