@@ -9,6 +9,12 @@
 #include <string.h>
 #include <time.h>
 
+/* A header that uses a banned name for something of its own (guestfs.h has a structure
+ * member called ctime) must come before the ban too: a target names it here. */
+#ifdef HOTADD_INCLUDE_FIRST
+#include HOTADD_INCLUDE_FIRST
+#endif
+
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat gets
 #pragma GCC poison atoi atol atoll atof strtok tmpnam tempnam mktemp
 #pragma GCC poison localtime gmtime ctime asctime system popen

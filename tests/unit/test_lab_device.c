@@ -146,7 +146,6 @@ static void test_loop_device_reads_and_writes_the_file(void **state)
     auto_fd int raw = open(f->raw, O_RDONLY | O_CLOEXEC);
     struct stat st;
 
-    assert_non_null(dev);
     assert_true(fd >= 0 && raw >= 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(S_ISBLK(st.st_mode));
@@ -184,7 +183,6 @@ static void test_open_loop_is_busy_and_goes_on_working(void **state)
     int fd = open(f->link, O_RDWR | O_CLOEXEC);
     char data[4096];
 
-    assert_non_null(dev);
     assert_true(detach_is_busy(f, false));
     assert_int_equal(access(f->link, F_OK), 0);
     /* Still there after the holder is gone, too: a refused detach must not free it. */
