@@ -145,9 +145,7 @@ int vm_memory_for(uint64_t wanted_bytes, uint64_t host_free_bytes, const char *l
     uint64_t max = VM_MEMORY_DEFAULT;
 
     if (limit && *limit && str_to_bytes(limit, &max, e) < 0)
-        return err_set(e, ERR_USAGE,
-                       "HOTADD_LAB_MAX_MEMORY is \"%.40s\", not a size such as 2G",
-                       limit);
+        return err_prefix(e, "HOTADD_LAB_MAX_MEMORY");
     if (max > wanted_bytes)
         max = wanted_bytes;
     if (max > host_free_bytes / 2)

@@ -15,7 +15,7 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/progress.h"
-#include "base/vec.h"
+#include "base/strv.h"
 #include "disk/machine.h"
 
 #include <jansson.h>
@@ -152,8 +152,8 @@ struct guest_edit {
 struct guest_report {
     struct guest_info *info;             /* owned: as checked before the conversion */
     struct VEC(struct guest_edit) edits; /* empty: there was nothing to do */
-    struct VEC(char *) changed; /* files written or removed, both owned; see the journal
-                                 * /var/lib/hotadd/conversion.json inside the guest */
+    struct strv changed; /* files written or removed; also listed in the journal
+                          * /var/lib/hotadd/conversion.json inside the guest */
     bool dry_run;
 };
 

@@ -1,0 +1,266 @@
+/* Carrying changes out inside the guest; see convert.h.
+ *
+ * Order: originals, journal (state "applying"), sync; new contents beside the old files,
+ * sync; renames and removals, sync; journal ("done"). So whoever looks after a crash
+ * finds the original of every file that was touched, and no half-written file under its
+ * own name. Large files are finished one by one, so that /boot needs room for one. */
+#include "guest/convert.h"
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include "config.h"
+
+#include <string.h>
+
+#define SUFFIX      ".hotadd-new"
+#define LARGE_BYTES (1u << 20)
+#define SPARE_BYTES (64ull << 20) /* stay free on the file system of the originals */
+
+struct work {
+    const struct gfs *fs;
+    const struct gfs_write_ops *ops;
+    const struct overlay *o;
+    struct VEC(bool) kept; /* has an original, side by side with the changes */
+};
+
+static int parent_of(const char *path, char **ret, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+
+    *ret = str_ndup(path, slash == path ? 1 : (size_t)(slash - path), e);
+    return *ret ? 0 : -1;
+}
+
+static int make_parents(struct work *w, const char *path, uint32_t mode, struct err *e)
+{
+    auto_free char *dir = NULL;
+    int r;
+
+    if (parent_of(path, &dir, e) < 0)
+        return -1;
+    r = gfs_is_dir(w->fs, dir, e);
+    return r ? (r < 0 ? -1 : 0) : w->ops->mkdirs(w->fs->ctx, dir, mode, e);
+}
+
+/* ---- originals ---- */
+
+static int original_of(const struct change *c, char **ret, struct err *e)
+{
+    return gfs_join(GUEST_ORIGINALS, c->path, ret, e);
+}
+
+/* 1 kept, 0 there is none to keep or no room for it. */
+static int keep_original(struct work *w, const struct change *c, struct err *e)
+{
+    auto_free char *to = NULL;
+    uint64_t room;
+    struct gfs_stat st;
+    int r;
+
+    if (!c->existed)
+        return 0;
+    if (original_of(c, &to, e) < 0 || gfs_lstat(w->fs, to, &st, e) < 0)
+        return -1;
+    if (st.type != GFS_ABSENT)
+        return 1; /* of an earlier conversion: the older one is the original */
+    if (gfs_lstat(w->fs, c->path, &st, e) < 0)
+        return -1;
+    if (st.type == GFS_FILE && st.size_bytes > LARGE_BYTES) {
+        if (gfs_space(w->fs, GUEST_STATE_DIR, &room, e) < 0)
+            return -1;
+        if (room < st.size_bytes + SPARE_BYTES)
+            return 0;
+    }
+    if (make_parents(w, to, 0700, e) < 0)
+        return -1;
+    if (st.type == GFS_FILE && st.size_bytes <= LARGE_BYTES) {
+        /* Cheaper than starting a program in the appliance. */
+        auto_buf struct buf b = BUF_INIT;
+
+        r = gfs_read(w->fs, c->path, LARGE_BYTES, &b, e);
+        if (r == 0)
+            r = w->ops->put(w->fs->ctx, to, buf_str(&b), b.len, 0600, c->path, e);
+    } else {
+        r = w->ops->copy(w->fs->ctx, c->path, to, e);
+    }
+    return r < 0 ? err_prefix(e, "keep the original of %s", c->path) : 1;
+}
+
+static int keep_originals(struct work *w, struct err *e)
+{
+    vec_foreach (c, &w->o->changes) {
+        int r = keep_original(w, c, e);
+
+        if (r < 0 || vec_push(&w->kept, r == 1, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- journal ---- */
+
+static json_t *change_json(const struct work *w, size_t i, struct err *e)
+{
+    static const char *const kinds[] = {"write", "remove", "link"};
+    const struct change *c = &w->o->changes.v[i];
+    unsigned char digest[SHA256_BYTES];
+    char hex[SHA256_HEX_LEN];
+    auto_free char *original = NULL;
+    json_t *o;
+
+    digest_sha256(buf_str(&c->data), c->data.len, digest);
+    str_hex(hex, digest, sizeof digest);
+    if (original_of(c, &original, e) < 0)
+        return NULL;
+    o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s?, s:s?}", "path", c->path, "action",
+                  kinds[c->kind], "what", c->what, "why", c->why, "existed", c->existed,
+                  "original", w->kept.v[i] ? original : NULL, "sha256",
+                  c->kind == CHANGE_WRITE ? hex : NULL);
+    if (!o)
+        err_nomem(e);
+    return o;
+}
+
+/* Entries of earlier conversions whose files are not changed again. */
+static int earlier_entries(struct work *w, json_t *files, struct err *e)
+{
+    auto_buf struct buf text = BUF_INIT;
+    struct err ignored;
+    json_auto_t *old = NULL;
+    size_t i;
+    json_t *x;
+    int r = gfs_text(w->fs, GUEST_JOURNAL, &text, e);
+
+    if (r <= 0)
+        return r;
+    if (json_parse(buf_str(&text), text.len, GUEST_JOURNAL, &old, &ignored) < 0)
+        return 0; /* the originals are still there */
+    json_array_foreach (json_object_get(old, "files"), i, x) {
+        const char *path = json_str_or(x, "path", "");
+        bool again = false;
+
+        vec_foreach (c, &w->o->changes)
+            again |= str_eq(c->path, path);
+        if (!again && json_add(files, json_incref(x), e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int write_journal(struct work *w, const char *state, struct err *e)
+{
+    json_auto_t *files = json_array(), *j = NULL;
+    auto_free char *text = NULL;
+    char now[CLOCK_ISO_LEN];
+    int r;
+
+    if (earlier_entries(w, files, e) < 0)
+        return -1;
+    for (size_t i = 0; i < w->o->changes.n; i++) {
+        json_t *x = change_json(w, i, e);
+
+        if (!x || json_add(files, x, e) < 0)
+            return -1;
+    }
+    j = json_pack("{s:i, s:s, s:s, s:s, s:O}", "version", 1, "by",
+                  "hotadd " HOTADD_VERSION, "time", clock_iso8601(now, clock_real_s()),
+                  "state", state, "files", files);
+    text = j ? json_dumps(j, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
+    if (!text)
+        return err_nomem(e);
+    r = w->ops->put(w->fs->ctx, GUEST_JOURNAL SUFFIX, text, strlen(text), 0600, NULL, e);
+    if (r == 0)
+        r = w->ops->sync(w->fs->ctx, e);
+    return r < 0 ? -1
+                 : w->ops->rename(w->fs->ctx, GUEST_JOURNAL SUFFIX, GUEST_JOURNAL, e);
+}
+
+/* ---- changes ---- */
+
+static int stage(struct work *w, const struct change *c, struct err *e)
+{
+    auto_free char *temp = str_fmt(e, "%s" SUFFIX, c->path);
+    auto_free char *dir = NULL;
+    struct gfs_stat st;
+
+    if (!temp || make_parents(w, c->path, 0755, e) < 0 ||
+        parent_of(c->path, &dir, e) < 0 || gfs_lstat(w->fs, temp, &st, e) < 0)
+        return -1;
+    /* Left by a conversion that was killed. */
+    if (st.type != GFS_ABSENT && w->ops->remove(w->fs->ctx, temp, e) < 0)
+        return -1;
+    if (c->kind == CHANGE_LINK)
+        return w->ops->symlink(w->fs->ctx, c->target, temp, e);
+    if (gfs_lstat(w->fs, c->path, &st, e) < 0)
+        return -1;
+    return w->ops->put(w->fs->ctx, temp, buf_str(&c->data), c->data.len, c->mode,
+                       st.type == GFS_FILE ? c->path : NULL, e);
+}
+
+static int commit(struct work *w, const struct change *c, struct err *e)
+{
+    auto_free char *temp = str_fmt(e, "%s" SUFFIX, c->path);
+
+    if (!temp)
+        return -1;
+    return c->kind == CHANGE_REMOVE ? w->ops->remove(w->fs->ctx, c->path, e)
+                                    : w->ops->rename(w->fs->ctx, temp, c->path, e);
+}
+
+static bool large(const struct change *c)
+{
+    return c->kind == CHANGE_WRITE && c->data.len > LARGE_BYTES;
+}
+
+static int apply_large(struct work *w, struct err *e)
+{
+    vec_foreach (c, &w->o->changes)
+        if (large(c) && (stage(w, c, e) < 0 || w->ops->sync(w->fs->ctx, e) < 0 ||
+                         commit(w, c, e) < 0))
+            return err_prefix(e, "%s", c->path);
+    return 0;
+}
+
+static int apply_small(struct work *w, struct err *e)
+{
+    vec_foreach (c, &w->o->changes)
+        if (!large(c) && c->kind != CHANGE_REMOVE && stage(w, c, e) < 0)
+            return err_prefix(e, "%s", c->path);
+    if (w->ops->sync(w->fs->ctx, e) < 0)
+        return -1;
+    vec_foreach (c, &w->o->changes)
+        if (!large(c) && commit(w, c, e) < 0)
+            return err_prefix(e, "%s", c->path);
+    return w->ops->sync(w->fs->ctx, e);
+}
+
+int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,
+                  const struct overlay *o, struct err *e)
+{
+    struct work w = {.fs = fs, .ops = ops, .o = o};
+    int r;
+
+    if (!o->changes.n)
+        return 0;
+    r = make_parents(&w, GUEST_JOURNAL, 0700, e);
+    if (r == 0)
+        r = keep_originals(&w, e);
+    if (r == 0)
+        r = write_journal(&w, "applying", e);
+    if (r == 0)
+        r = ops->sync(fs->ctx, e);
+    if (r == 0)
+        r = apply_large(&w, e);
+    if (r == 0)
+        r = apply_small(&w, e);
+    if (r == 0)
+        r = write_journal(&w, "done", e);
+    if (r == 0)
+        r = ops->sync(fs->ctx, e);
+    vec_release(&w.kept);
+    return r;
+}

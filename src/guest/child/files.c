@@ -1,0 +1,254 @@
+/* The guest's files through libguestfs; see appliance.h. pread and write are single
+ * messages; uploads of more than their limit go through a file in memory. No call here
+ * starts a program in the appliance, except copying and syncing. */
+#include "guest/child/appliance.h"
+
+#include "base/io.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITE_MAX (1u << 20)
+
+static int fail(const struct appliance *a, struct err *e, const char *path)
+{
+    return appliance_error(a, e, path);
+}
+
+static void fill(const struct guestfs_statns *st, struct gfs_stat *ret)
+{
+    uint32_t mode = (uint32_t)st->st_mode;
+
+    *ret = (struct gfs_stat){.mode = mode & 07777,
+                             .uid = (uint32_t)st->st_uid,
+                             .gid = (uint32_t)st->st_gid,
+                             .size_bytes = (uint64_t)st->st_size};
+    ret->type = S_ISREG(mode)   ? GFS_FILE
+                : S_ISDIR(mode) ? GFS_DIR
+                : S_ISLNK(mode) ? GFS_LINK
+                                : GFS_OTHER;
+}
+
+/* ELOOP and ENOTDIR mean that nothing is there, too. */
+static bool absent(const struct appliance *a)
+{
+    int n = guestfs_last_errno(a->g);
+
+    return n == ENOENT || n == ENOTDIR || n == ELOOP;
+}
+
+static int file_lstat(void *ctx, const char *path, struct gfs_stat *ret, struct err *e)
+{
+    struct appliance *a = ctx;
+    struct guestfs_statns *st = guestfs_lstatns(a->g, path);
+
+    if (!st) {
+        if (!absent(a))
+            return fail(a, e, path);
+        *ret = (struct gfs_stat){.type = GFS_ABSENT};
+        return 0;
+    }
+    fill(st, ret);
+    guestfs_free_statns(st);
+    return 0;
+}
+
+static int file_stat(void *ctx, const char *path, struct gfs_stat *ret, struct err *e)
+{
+    struct appliance *a = ctx;
+    struct guestfs_statns *st = guestfs_statns(a->g, path);
+
+    if (!st) {
+        if (!absent(a))
+            return fail(a, e, path);
+        *ret = (struct gfs_stat){.type = GFS_ABSENT};
+        return 0;
+    }
+    fill(st, ret);
+    guestfs_free_statns(st);
+    return 0;
+}
+
+static int file_readlink(void *ctx, const char *path, char **ret, struct err *e)
+{
+    struct appliance *a = ctx;
+    char *s = guestfs_readlink(a->g, path);
+
+    if (!s)
+        return fail(a, e, path);
+    *ret = s;
+    return 0;
+}
+
+static int file_list(void *ctx, const char *dir, struct strv *ret, struct err *e)
+{
+    struct appliance *a = ctx;
+    char **names = guestfs_ls(a->g, dir);
+    int r = 0;
+
+    if (!names)
+        return fail(a, e, dir);
+    for (char **p = names; *p; p++) {
+        if (r == 0)
+            r = strv_add(ret, *p, e);
+        free(*p);
+    }
+    free(names);
+    return r;
+}
+
+static int file_pread(void *ctx, const char *path, uint64_t offset, size_t len,
+                      struct buf *out, struct err *e)
+{
+    struct appliance *a = ctx;
+    size_t got = 0;
+    auto_free char *data = guestfs_pread(a->g, path, (int)len, (int64_t)offset, &got);
+
+    if (!data)
+        return fail(a, e, path);
+    buf_add(out, data, got);
+    return buf_check(out, e);
+}
+
+static int file_space(void *ctx, const char *path, uint64_t *ret, struct err *e)
+{
+    struct appliance *a = ctx;
+    struct guestfs_statvfs *v = guestfs_statvfs(a->g, path);
+
+    if (!v)
+        return fail(a, e, path);
+    if (__builtin_mul_overflow((uint64_t)v->bavail, (uint64_t)v->frsize, ret))
+        *ret = UINT64_MAX;
+    guestfs_free_statvfs(v);
+    return 0;
+}
+
+static const struct gfs_ops file_ops = {
+    .stat = file_stat,
+    .lstat = file_lstat,
+    .readlink = file_readlink,
+    .list = file_list,
+    .pread = file_pread,
+    .space = file_space,
+};
+
+struct gfs appliance_gfs(struct appliance *a)
+{
+    return (struct gfs){.ops = &file_ops, .ctx = a};
+}
+
+/* ---- writing ---- */
+
+static int upload(struct appliance *a, const char *path, const void *data, size_t len,
+                  struct err *e)
+{
+    auto_fd int fd = memfd_create("hotadd-upload", MFD_CLOEXEC);
+    char name[64];
+
+    if (fd < 0)
+        return err_sys(e, "memory file");
+    if (io_write_full(fd, data, len, "memory file", e) < 0)
+        return -1;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    return guestfs_upload(a->g, name, path) < 0 ? fail(a, e, path) : 0;
+}
+
+/* Owner, mode and extended attributes (SELinux labels, ACLs, capabilities). */
+static int copy_attributes(struct appliance *a, const char *from, const char *to,
+                           struct err *e)
+{
+    struct guestfs_statns *st = guestfs_statns(a->g, from);
+    struct guestfs_xattr_list *x;
+    int r;
+
+    if (!st)
+        return fail(a, e, from);
+    r = guestfs_chown(a->g, (int)st->st_uid, (int)st->st_gid, to);
+    if (r == 0)
+        r = guestfs_chmod(a->g, (int)(st->st_mode & 07777), to);
+    guestfs_free_statns(st);
+    if (r < 0)
+        return fail(a, e, to);
+    x = guestfs_lgetxattrs(a->g, from);
+    for (uint32_t i = 0; x && r == 0 && i < x->len; i++)
+        r = guestfs_lsetxattr(a->g, x->val[i].attrname, x->val[i].attrval,
+                              (int)x->val[i].attrval_len, to);
+    if (x)
+        guestfs_free_xattr_list(x);
+    /* A file system without extended attributes (VFAT) has none to copy. */
+    return r < 0 && guestfs_last_errno(a->g) != ENOTSUP ? fail(a, e, to) : 0;
+}
+
+static int file_put(void *ctx, const char *path, const void *data, size_t len,
+                    uint32_t mode, const char *like, struct err *e)
+{
+    struct appliance *a = ctx;
+    int r = len > WRITE_MAX                            ? upload(a, path, data, len, e)
+            : guestfs_write(a->g, path, data, len) < 0 ? fail(a, e, path)
+                                                       : 0;
+
+    if (r < 0)
+        return -1;
+    if (like)
+        return copy_attributes(a, like, path, e);
+    return guestfs_chmod(a->g, (int)mode, path) < 0 ? fail(a, e, path) : 0;
+}
+
+static int file_rename(void *ctx, const char *from, const char *to, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    return guestfs_rename(a->g, from, to) < 0 ? fail(a, e, to) : 0;
+}
+
+static int file_remove(void *ctx, const char *path, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    return guestfs_rm(a->g, path) < 0 && !absent(a) ? fail(a, e, path) : 0;
+}
+
+static int file_symlink(void *ctx, const char *target, const char *path, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    return guestfs_ln_s(a->g, target, path) < 0 ? fail(a, e, path) : 0;
+}
+
+static int file_mkdirs(void *ctx, const char *path, uint32_t mode, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    if (guestfs_mkdir_p(a->g, path) < 0)
+        return fail(a, e, path);
+    return guestfs_chmod(a->g, (int)mode, path) < 0 ? fail(a, e, path) : 0;
+}
+
+static int file_copy(void *ctx, const char *from, const char *to, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    return guestfs_cp_a(a->g, from, to) < 0 ? fail(a, e, from) : 0;
+}
+
+static int file_sync(void *ctx, struct err *e)
+{
+    struct appliance *a = ctx;
+
+    return guestfs_sync(a->g) < 0 ? fail(a, e, "write the guest's files to its disks")
+                                  : 0;
+}
+
+const struct gfs_write_ops appliance_write_ops = {
+    .put = file_put,
+    .rename = file_rename,
+    .remove = file_remove,
+    .symlink = file_symlink,
+    .mkdirs = file_mkdirs,
+    .copy = file_copy,
+    .sync = file_sync,
+};
