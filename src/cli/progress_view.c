@@ -58,9 +58,11 @@ static void add_figures(struct buf *b, const struct progress_state *s)
 {
     char data[32], rate[32];
 
-    buf_addf(b, "%3d %%  %s of data, %s/s", percent(s),
-             str_bytes(data, sizeof data, s->data_bytes),
-             str_bytes(rate, sizeof rate, s->bytes_per_s));
+    buf_addf(b, "%3d %%", percent(s));
+    /* Work that moves no data (looking into a guest) has its percentage only. */
+    if (s->data_bytes)
+        buf_addf(b, "  %s of data, %s/s", str_bytes(data, sizeof data, s->data_bytes),
+                 str_bytes(rate, sizeof rate, s->bytes_per_s));
     add_eta(b, s->eta_s);
 }
 
