@@ -36,6 +36,7 @@ static struct {
     char *source_path; /* parameters, owned */
     char *disk;
     char *format;
+    bool trust_paths;
     struct source *source;
     uint64_t window_bytes;
     pthread_mutex_t lock; /* guards every window's start, used and pins, and clock */
@@ -52,8 +53,16 @@ static int hotadd_config(const char *key, const char *value)
                    : str_eq(key, "format") ? &plugin.format
                                            : NULL;
 
+    if (str_eq(key, "trust-paths")) {
+        int r = nbdkit_parse_bool(value);
+
+        plugin.trust_paths = r > 0;
+        return r < 0 ? -1 : 0;
+    }
     if (!field) {
-        nbdkit_error("unknown parameter '%s'; there are source, disk and format", key);
+        nbdkit_error("unknown parameter '%s'; there are source, disk, format and "
+                     "trust-paths",
+                     key);
         return -1;
     }
     if (field == &plugin.source_path && !strstr(value, "://")) {
@@ -97,10 +106,16 @@ static int make_cache(struct err *e)
     return 0;
 }
 
+static void note(void *ctx, const char *text)
+{
+    nbdkit_debug("%s", text);
+}
+
 /* After the fork into the background: readers may start threads and children. */
 static int hotadd_after_fork(void)
 {
-    struct image_options opt = {.format = plugin.format};
+    struct image_options opt = {
+        .format = plugin.format, .trust_paths = plugin.trust_paths, .note = note};
     struct err e = ERR_INIT;
 
     if (image_open_disk(plugin.source_path, plugin.disk, &opt, &plugin.source, &e) < 0 ||
@@ -137,6 +152,21 @@ static int64_t hotadd_get_size(void *handle)
 static int yes(void *handle)
 {
     return 1;
+}
+
+/* Reading ahead into the cache is done by reading. */
+static int can_cache(void *handle)
+{
+    return NBDKIT_CACHE_EMULATE;
+}
+
+/* Anything goes; whole windows go best. */
+static int block_size(void *handle, uint32_t *min, uint32_t *preferred, uint32_t *max)
+{
+    *min = 1;
+    *preferred = 65536;
+    *max = 32u << 20;
+    return 0;
 }
 
 /* ---- reading ---- */
@@ -264,10 +294,9 @@ static int hotadd_extents(void *handle, uint32_t count, uint64_t offset, uint32_
     while (pos < end) {
         if (source_unit_at(s, pos, plugin.window_bytes, &u, &e) < 0)
             return fail(&e);
-        if (nbdkit_add_extent(extents, u.offset, u.len,
-                              u.kind == UNIT_ZERO
-                                  ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO
-                                  : 0) < 0)
+        if (nbdkit_add_extent(
+                extents, u.offset, u.len,
+                u.kind == UNIT_ZERO ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) < 0)
             return -1;
         pos += u.len;
         if (flags & NBDKIT_FLAG_REQ_ONE)
@@ -286,13 +315,16 @@ static struct nbdkit_plugin hotadd_plugin = {
     .config_complete = hotadd_config_complete,
     .config_help = "source=PATH (required)  OVA, OVF, VMX, disk image or NBD URI\n"
                    "disk=N|NAME             which disk, counting from 1\n"
-                   "format=FORMAT           of a bare image",
+                   "format=FORMAT           of a bare image\n"
+                   "trust-paths=BOOL        read files outside the description's folder",
     .after_fork = hotadd_after_fork,
     .unload = hotadd_unload,
     .open = hotadd_open,
     .get_size = hotadd_get_size,
     .can_multi_conn = yes,
     .can_extents = yes,
+    .can_cache = can_cache,
+    .block_size = block_size,
     .pread = hotadd_pread,
     .extents = hotadd_extents,
     .errno_is_preserved = 0,

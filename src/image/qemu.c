@@ -12,10 +12,9 @@
  * Images are foreign. What would make QEMU open other files (backing files, external
  * data files) is refused by looking at the headers ourselves, and backing files are
  * switched off besides. */
+#include "image/activated.h"
 #include "image/nbd.h"
 
-#include "base/child.h"
-#include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -23,15 +22,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libnbd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 struct qemu {
-    char *name;         /* owned: the image's, for errors */
-    struct child child; /* qemu-nbd */
-    int words_fd;       /* owned: memory file with what it says on stderr */
+    char *name;                        /* owned: the image's, for errors */
+    struct activated server;           /* qemu-nbd */
     int socks[NBDSRC_MAX_CONNECTIONS]; /* owned: connected, waiting to be used */
     unsigned n_socks, next;
 };
@@ -127,40 +122,24 @@ static int refuse(const struct blob *b, enum image_format format, struct err *e)
 
 /* ----------------------------------------------------------------------- sockets */
 
-static int connect_all(struct qemu *q, const struct sockaddr_un *a, unsigned n,
-                       struct err *e)
-{
-    for (unsigned i = 0; i < n; i++) {
-        int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (s < 0)
-            return err_sys(e, "socket");
-        q->socks[q->n_socks++] = s;
-        if (connect(s, (const struct sockaddr *)a, sizeof *a) < 0)
-            return err_sys(e, "%s: connect", a->sun_path);
-    }
-    return 0;
-}
-
 /* A listening socket in a private folder with n connections waiting in it, and both
  * names gone again. */
 static int make_sockets(struct qemu *q, unsigned n, int *ret_listen, struct err *e)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    char dir[] = "/tmp/hotadd-qemu-XXXXXX";
-    auto_fd int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int r = 0;
+    char dir[] = "/tmp/hotadd-qemu-XXXXXX", path[sizeof dir + 2];
+    auto_fd int s = -1;
+    int r;
 
-    if (s < 0)
-        return err_sys(e, "socket");
     if (!mkdtemp(dir))
         return err_sys(e, "%s: create", dir);
-    snprintf(a.sun_path, sizeof a.sun_path, "%s/s", dir);
-    if (bind(s, (const struct sockaddr *)&a, sizeof a) < 0 || listen(s, (int)n) < 0)
-        r = err_sys(e, "%s: listen", a.sun_path);
-    if (r == 0)
-        r = connect_all(q, &a, n, e);
-    unlink(a.sun_path);
+    snprintf(path, sizeof path, "%s/s", dir);
+    r = activated_listen(path, (int)n, &s, e);
+    while (r == 0 && q->n_socks < n) {
+        r = activated_connect(path, &q->socks[q->n_socks], e);
+        if (r == 0)
+            q->n_socks++;
+    }
+    unlink(path);
     rmdir(dir);
     if (r == 0)
         *ret_listen = take_fd(&s);
@@ -168,10 +147,6 @@ static int make_sockets(struct qemu *q, unsigned n, int *ret_listen, struct err 
 }
 
 /* --------------------------------------------------------------------- the child */
-
-#define CHILD_SOCKET_FD 3 /* as the protocol wants it */
-#define CHILD_IMAGE_FD  4
-#define CHILD_WORDS_FD  5
 
 /* The bytes of the image: the whole file, or a member of an archive. QEMU wants lengths
  * of whole sectors, and members of an archive are padded to them. */
@@ -181,7 +156,7 @@ static int file_spec(const struct blob *b, json_t **ret, struct err *e)
     char path[32];
     struct stat st;
 
-    snprintf(path, sizeof path, "/dev/fd/%d", CHILD_IMAGE_FD);
+    snprintf(path, sizeof path, "/dev/fd/%d", ACTIVATED_EXTRA_FD);
     if (fstat(b->parts[0].fd, &st) < 0)
         return err_sys(e, "%s: stat", b->name);
     o = json_pack("{s:s, s:s}", "driver", b->is_device ? "host_device" : "file",
@@ -222,34 +197,14 @@ static int start(struct qemu *q, const struct blob *b, const char *driver, unsig
     auto_free char *spec = NULL;
     auto_fd int listen_fd = -1;
     char shared[32];
-    /* The shell's process becomes qemu-nbd, so its number is what LISTEN_PID wants. */
-    const char *argv[] = {"/bin/sh",
-                          "-c",
-                          "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 2>&5",
-                          "sh",
-                          "qemu-nbd",
-                          "--read-only",
-                          "--discard=ignore",
-                          shared,
-                          NULL,
-                          NULL};
 
     snprintf(shared, sizeof shared, "--shared=%u", n);
-    q->words_fd = memfd_create("qemu-nbd stderr", MFD_CLOEXEC);
-    if (q->words_fd < 0)
-        return err_sys(e, "memfd_create");
     if (image_spec(b, driver, &spec, e) < 0 || make_sockets(q, n, &listen_fd, e) < 0)
         return -1;
-    argv[8] = spec;
-    return child_spawn(
-        &(struct child_spec){.argv = argv,
-                             .in = CHILD_NULL,
-                             .out = CHILD_NULL,
-                             .err = CHILD_NULL,
-                             .fds = (int[]){listen_fd, b->parts[0].fd, q->words_fd},
-                             .n_fds = 3,
-                             .new_group = true},
-        &q->child, e);
+    return activated_start(&q->server,
+                           (const char *[]){"qemu-nbd", "--read-only", "--discard=ignore",
+                                            shared, spec, NULL},
+                           listen_fd, b->parts[0].fd, e);
 }
 
 /* -------------------------------------------------------------------- the dialer */
@@ -258,21 +213,11 @@ static int start(struct qemu *q, const struct blob *b, const char *driver, unsig
 static void qemu_explain(void *ctx, struct err *e)
 {
     struct qemu *q = ctx;
-    char words[1025], *p = words, *spec;
-    struct stat st;
-    off_t from;
-    ssize_t n;
+    char words[800], *p = activated_words(&q->server, words, sizeof words);
+    char *spec = strstr(p, "}': ");
 
-    if (fstat(q->words_fd, &st) < 0 || st.st_size == 0)
-        return;
-    from = st.st_size > 1024 ? st.st_size - 1024 : 0;
-    n = pread(q->words_fd, words, sizeof words - 1, from);
-    if (n <= 0)
-        return;
-    words[n] = 0;
-    spec = strstr(words, "}': ");
-    p = str_trim(spec ? spec + 4 : words);
-    err_set(e, ERR_INPUT, "%s: qemu-nbd: %s", q->name, p);
+    if (*p)
+        err_set(e, ERR_INPUT, "%s: qemu-nbd: %s", q->name, spec ? spec + 4 : p);
 }
 
 static int qemu_dial(void *ctx, struct nbd_handle *h, struct err *e)
@@ -301,9 +246,7 @@ static void qemu_free(void *ctx)
     for (unsigned i = 0; i < q->n_socks; i++)
         if (q->socks[i] >= 0)
             close(q->socks[i]);
-    child_stop(&q->child, 5 * NS_PER_S);
-    if (q->words_fd >= 0)
-        close(q->words_fd);
+    activated_stop(&q->server);
     free(q->name);
     free(q);
 }
@@ -343,8 +286,7 @@ int qemu_open(const struct blob *b, enum image_format format,
     q = mem_zalloc(1, sizeof *q, e);
     if (!q)
         return -1;
-    q->child = (struct child)CHILD_INIT;
-    q->words_fd = -1;
+    q->server = (struct activated)ACTIVATED_INIT;
     q->name = str_dup(b->name, e);
     if (!q->name || start(q, b, driver_of(format), n, e) < 0) {
         qemu_free(q);

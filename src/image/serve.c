@@ -1,36 +1,43 @@
 /* Serving disks through nbdkit; see serve.h.
  *
- * The sockets are in a directory of mode 0700. A SIGKILL of ours ends the servers with
- * us (--exit-with-parent) and leaves that directory, empty but for the sockets. */
+ * The sockets are in a directory of mode 0700 and listen before nbdkit starts, so a
+ * client is ready when the server greets it: that is what is waited for. A SIGKILL of
+ * ours ends the servers with us (--exit-with-parent) and leaves that directory, empty but
+ * for the sockets. */
 #include "image/serve.h"
 
-#include "base/child.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/str.h"
 #include "config.h"
+#include "image/activated.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define START_WAIT_NS (30 * NS_PER_S)
-#define POLL_NS       (20 * NS_PER_MS)
-#define STOP_GRACE_NS (3 * NS_PER_S)
 
 struct served_disk {
-    struct child child;
+    struct activated server;
     char *socket; /* owned */
+    int hello_fd; /* owned: our own connection, made before the server started */
 };
 
 struct image_server {
-    char *dir; /* owned; removed at the end */
+    char *dir;                 /* owned; removed at the end */
     struct served_disk *disks; /* owned */
     size_t n;
 };
+
+static void disk_release(struct served_disk *d)
+{
+    activated_stop(&d->server);
+    if (d->hello_fd >= 0)
+        close(d->hello_fd);
+    free(d->socket);
+}
 
 void image_serve_stop(struct image_server *s)
 {
@@ -38,10 +45,8 @@ void image_serve_stop(struct image_server *s)
 
     if (!s)
         return;
-    for (size_t i = 0; i < s->n; i++) {
-        child_stop(&s->disks[i].child, STOP_GRACE_NS);
-        free(s->disks[i].socket);
-    }
+    for (size_t i = 0; i < s->n; i++)
+        disk_release(&s->disks[i]);
     if (s->dir && io_remove_tree(s->dir, &ignored) < 0)
         rmdir(s->dir);
     free(s->dir);
@@ -80,8 +85,9 @@ static int plugin_path(char **ret, struct err *e)
     if (!path)
         return -1;
     if (access(path, R_OK) < 0) {
-        err_sys(e, "hotadd's nbdkit plugin, %s; install hotadd, or set "
-                   "HOTADD_NBDKIT_PLUGIN",
+        err_sys(e,
+                "hotadd's nbdkit plugin, %s; install hotadd, or set "
+                "HOTADD_NBDKIT_PLUGIN",
                 path);
         free(path);
         return -1;
@@ -91,67 +97,72 @@ static int plugin_path(char **ret, struct err *e)
 }
 
 static int start_one(struct served_disk *d, const char *plugin, const char *source,
-                     size_t number, const char *format, struct err *e)
+                     size_t number, const struct image_options *opt, struct err *e)
 {
+    const char *format = opt && opt->format ? opt->format : "";
     auto_free char *src = str_fmt(e, "source=%s", source);
     auto_free char *disk = str_fmt(e, "disk=%zu", number);
-    auto_free char *fmt = str_fmt(e, "format=%s", format ? format : "");
-    const char *argv[] = {"nbdkit", "--foreground", "--exit-with-parent", "--readonly",
-                          "--threads", "4", "--unix", d->socket, plugin, src, disk,
-                          format ? fmt : NULL, NULL};
-    struct child_spec spec = {.argv = argv,
-                              .in = CHILD_NULL,
-                              .out = CHILD_NULL,
-                              .err = CHILD_PIPE,
-                              .new_group = true};
+    auto_free char *fmt = str_fmt(e, "format=%s", format);
+    auto_fd int listen_fd = -1;
+    const char *trust =
+        opt && opt->trust_paths ? "trust-paths=true" : "trust-paths=false";
+    const char *argv[] = {"nbdkit",
+                          "--foreground",
+                          "--exit-with-parent",
+                          "--readonly",
+                          "--threads",
+                          "4",
+                          plugin,
+                          src,
+                          disk,
+                          trust,
+                          *format ? fmt : NULL,
+                          NULL};
 
-    if (!src || !disk || !fmt)
+    if (!src || !disk || !fmt || activated_listen(d->socket, 16, &listen_fd, e) < 0 ||
+        activated_connect(d->socket, &d->hello_fd, e) < 0)
         return -1;
-    if (child_spawn(&spec, &d->child, e) < 0)
-        return err_prefix(e, "serving disk %zu (is nbdkit installed?)", number);
+    if (activated_start(&d->server, argv, listen_fd, -1, e) < 0)
+        return err_prefix(e, "serving disk %zu", number);
     return 0;
-}
-
-static bool answers(const char *path)
-{
-    auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
 }
 
 /* The server ended: what it said on standard error, without its prefixes. */
 static int why_ended(struct served_disk *d, size_t number, struct err *e)
 {
-    auto_buf struct buf text = BUF_INIT;
-    const char *said, *at;
+    char words[800], *said = activated_words(&d->server, words, sizeof words);
+    const char *at = strstr(said, "error: ");
 
-    if (io_read_fd(d->child.stderr_fd, 65536, &text, "nbdkit", e) < 0)
-        return -1;
-    said = buf_str(&text);
-    at = strstr(said, "error: ");
     return err_set(e, ERR_INPUT, "disk %zu cannot be served: %s", number,
-                   at ? at + strlen("error: ") : said);
+                   at      ? at + strlen("error: ")
+                   : *said ? said
+                           : "nbdkit ended");
 }
 
+/* Until the server greets (with "NBDMAGIC"), ends, or takes too long. */
 static int wait_for(struct served_disk *d, size_t number, const struct cancel *cancel,
                     struct err *e)
 {
-    uint64_t deadline_ns = clock_mono_ns() + START_WAIT_NS;
+    uint64_t deadline_ns = clock_mono_ns() + START_WAIT_NS, now_ns;
+    auto_fd int s = take_fd(&d->hello_fd);
+    char hello[8];
 
-    while (!answers(d->socket)) {
-        struct pollfd p = {.fd = d->child.pid_fd, .events = POLLIN};
+    while ((now_ns = clock_mono_ns()) < deadline_ns) {
+        struct pollfd p[] = {{.fd = s, .events = POLLIN},
+                             {.fd = d->server.child.pid_fd, .events = POLLIN},
+                             {.fd = cancel ? cancel->event_fd : -1, .events = POLLIN}};
+        int ms = (int)((deadline_ns - now_ns) / NS_PER_MS) + 1;
 
-        if (poll(&p, 1, 0) > 0)
-            return why_ended(d, number, e);
-        if (clock_mono_ns() > deadline_ns)
-            return err_set(e, ERR_TIMEOUT, "nbdkit did not answer on %s in time",
-                           d->socket);
-        if (cancel_sleep_ns(cancel, POLL_NS, e) < 0)
+        if (poll(p, 3, ms) < 0 && errno != EINTR)
+            return err_sys(e, "poll");
+        if (cancel_check(cancel, e) < 0)
             return -1;
+        if (p[0].revents && read(s, hello, sizeof hello) == sizeof hello)
+            return 0;
+        if (p[0].revents || p[1].revents)
+            return why_ended(d, number, e);
     }
-    return 0;
+    return err_set(e, ERR_TIMEOUT, "nbdkit did not answer on %s in time", d->socket);
 }
 
 static int make_dir(struct image_server *s, struct err *e)
@@ -186,12 +197,13 @@ static int start_all(struct image_server *s, const char *path, size_t n_disks,
     for (; s->n < n_disks; s->n++) {
         struct served_disk *d = &s->disks[s->n];
 
-        d->child = (struct child)CHILD_INIT;
+        d->server = (struct activated)ACTIVATED_INIT;
+        d->hello_fd = -1;
         d->socket = str_fmt(e, "%s/disk%zu", s->dir, s->n + 1);
         if (!d->socket)
             return -1;
-        if (start_one(d, plugin, path, s->n + 1, opt ? opt->format : NULL, e) < 0) {
-            free(d->socket);
+        if (start_one(d, plugin, path, s->n + 1, opt, e) < 0) {
+            disk_release(d);
             return -1;
         }
     }

@@ -9,7 +9,8 @@ struct image_server;
 
 /* Serves disks 1 to n_disks of the source, read-only. Returns when all sockets answer;
  * fails with nbdkit's own words when one does not. The servers end with image_serve_stop
- * or with this process, however it ends. Owned. */
+ * or with the calling thread (Linux ties --exit-with-parent to it), so with this process
+ * however it ends: call it from a thread that lives on. Blocks; thread-safe. Owned. */
 int image_serve_start(const char *path_or_uri, size_t n_disks,
                       const struct image_options *opt, const struct cancel *cancel,
                       struct image_server **ret, struct err *e) err_warn_unused;
