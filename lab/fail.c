@@ -1,0 +1,59 @@
+/* Errors as the API answers them; see fail.h. No state. */
+#include "lab/fail.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+
+int fail(struct err *e, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    err_vset(e, ERR_CLOUD, fmt, ap);
+    va_end(ap);
+    snprintf(e->aws_code, sizeof e->aws_code, "%s", code);
+    return -1;
+}
+
+int fail_missing(struct err *e, const char *name)
+{
+    return fail(e, "MissingParameter", "The request must contain the parameter %s", name);
+}
+
+int fail_value(struct err *e, const char *name, const char *value, const char *why)
+{
+    return fail(e, "InvalidParameterValue",
+                "Value (%.200s) for parameter %s is invalid.%s%s", value, name,
+                *why ? " " : "", why);
+}
+
+unsigned fail_status(const char *code)
+{
+    static const struct {
+        const char *code;
+        unsigned status;
+    } table[] = {
+        {"AuthFailure", 401},
+        {"DryRunOperation", 412},
+        {"ExpiredToken", 403},
+        {"IncompleteSignature", 400},
+        {"InsufficientInstanceCapacity", 500},
+        {"InternalError", 500},
+        {"InternalFailure", 500},
+        {"InvalidClientTokenId", 403},
+        {"RequestEntityTooLarge", 413},
+        {"RequestLimitExceeded", 503},
+        {"ServerInternal", 500},
+        {"ServiceUnavailable", 503},
+        {"SignatureDoesNotMatch", 403},
+        {"UnauthorizedOperation", 403},
+        {"Unavailable", 503},
+        {"AccessDenied", 403},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (str_eq(table[i].code, code))
+            return table[i].status;
+    return 400;
+}

@@ -1,0 +1,37 @@
+/* Errors, delays and lost replies on demand, kept in the store until cleared.
+ *
+ * A fault names an action ("*" for all) and an effect: an error code ("VolumeInUse"),
+ * "delay", "drop-request" (the connection closes before anything is done), "drop-reply"
+ * (it closes after the action was done), "deny" (UnauthorizedOperation) or "eventual"
+ * (new resources are not found for a while; action "*"). */
+#ifndef HOTADD_LAB_FAULTS_H
+#define HOTADD_LAB_FAULTS_H
+
+#include "lab/act.h"
+
+#define FAULT_MAX_DELAY_MS 600000
+
+struct fault_outcome {
+    int64_t delay_ms;
+    bool drop_request, drop_reply, denied;
+    char code[80]; /* "" for none */
+    char message[300];
+};
+
+/* What happens to this call; counts down faults with --times. Commits. */
+int faults_take(struct lab *lab, const char *action, const struct principal *who,
+                struct fault_outcome *ret, struct err *e) err_warn_unused;
+
+/* `spec`: {action, effect, times?, ms?, message?, who?} in JSON as the control socket
+ * gets it; the stored document (borrowed) is returned. Commits. ERR_USAGE says what is
+ * wrong with the spec. */
+int faults_add(struct lab *lab, const json_t *spec, const json_t **ret,
+               struct err *e) err_warn_unused;
+
+/* Owned array of all faults. */
+int faults_list(struct lab *lab, json_t **ret, struct err *e) err_warn_unused;
+
+/* Removes one by id, or all for NULL. Commits. */
+int faults_clear(struct lab *lab, const char *id, struct err *e) err_warn_unused;
+
+#endif
