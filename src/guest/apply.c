@@ -24,7 +24,8 @@ struct work {
     const struct gfs *fs;
     const struct gfs_write_ops *ops;
     const struct overlay *o;
-    struct VEC(bool) kept; /* has an original, side by side with the changes */
+    /* Side by side with the changes: has an original, which was made just now. */
+    struct VEC(bool) kept, fresh;
 };
 
 static int parent_of(const char *path, char **ret, struct err *e)
@@ -53,49 +54,86 @@ static int original_of(const struct change *c, char **ret, struct err *e)
     return gfs_join(GUEST_ORIGINALS, c->path, ret, e);
 }
 
-/* 1 kept, 0 there is none to keep or no room for it. */
-static int keep_original(struct work *w, const struct change *c, struct err *e)
+static int room_for(struct work *w, uint64_t size_bytes, struct err *e)
+{
+    uint64_t room;
+
+    if (size_bytes <= LARGE_BYTES)
+        return 1;
+    if (gfs_space(w->fs, GUEST_STATE_DIR, &room, e) < 0)
+        return -1;
+    return room >= size_bytes + SPARE_BYTES;
+}
+
+static int copy_original(struct work *w, const struct change *c,
+                         const struct gfs_stat *st, const char *to, struct err *e)
+{
+    auto_free char *temp = str_fmt(e, "%s" SUFFIX, to);
+    auto_buf struct buf b = BUF_INIT;
+    struct gfs_stat left;
+
+    if (!temp || make_parents(w, to, 0700, e) < 0 || gfs_lstat(w->fs, temp, &left, e) < 0)
+        return -1;
+    if (left.type != GFS_ABSENT && w->ops->remove(w->fs->ctx, temp, e) < 0)
+        return -1;
+    if (st->type != GFS_FILE || st->size_bytes > LARGE_BYTES)
+        return w->ops->copy(w->fs->ctx, c->path, temp, e);
+    /* Cheaper than starting a program in the appliance. */
+    if (gfs_read(w->fs, c->path, LARGE_BYTES, &b, e) < 0)
+        return -1;
+    return w->ops->put(w->fs->ctx, temp, buf_str(&b), b.len, 0600, c->path, e);
+}
+
+/* *ret_kept: there is one, from now or from an earlier conversion, whose file is the
+ * older and therefore the original. */
+static int keep_original(struct work *w, const struct change *c, bool *ret_kept,
+                         bool *ret_fresh, struct err *e)
 {
     auto_free char *to = NULL;
-    uint64_t room;
     struct gfs_stat st;
     int r;
 
+    *ret_kept = *ret_fresh = false;
     if (!c->existed)
         return 0;
     if (original_of(c, &to, e) < 0 || gfs_lstat(w->fs, to, &st, e) < 0)
         return -1;
-    if (st.type != GFS_ABSENT)
-        return 1; /* of an earlier conversion: the older one is the original */
+    *ret_kept = st.type != GFS_ABSENT;
+    if (*ret_kept)
+        return 0;
     if (gfs_lstat(w->fs, c->path, &st, e) < 0)
         return -1;
-    if (st.type == GFS_FILE && st.size_bytes > LARGE_BYTES) {
-        if (gfs_space(w->fs, GUEST_STATE_DIR, &room, e) < 0)
-            return -1;
-        if (room < st.size_bytes + SPARE_BYTES)
-            return 0;
-    }
-    if (make_parents(w, to, 0700, e) < 0)
-        return -1;
-    if (st.type == GFS_FILE && st.size_bytes <= LARGE_BYTES) {
-        /* Cheaper than starting a program in the appliance. */
-        auto_buf struct buf b = BUF_INIT;
-
-        r = gfs_read(w->fs, c->path, LARGE_BYTES, &b, e);
-        if (r == 0)
-            r = w->ops->put(w->fs->ctx, to, buf_str(&b), b.len, 0600, c->path, e);
-    } else {
-        r = w->ops->copy(w->fs->ctx, c->path, to, e);
-    }
-    return r < 0 ? err_prefix(e, "keep the original of %s", c->path) : 1;
+    r = room_for(w, st.type == GFS_FILE ? st.size_bytes : 0, e);
+    if (r <= 0)
+        return r;
+    *ret_kept = *ret_fresh = true;
+    return copy_original(w, c, &st, to, e) < 0
+               ? err_prefix(e, "keep the original of %s", c->path)
+               : 0;
 }
 
+/* Like all files of ours they appear whole or not at all: a half copy must never be taken
+ * for the original later. */
 static int keep_originals(struct work *w, struct err *e)
 {
     vec_foreach (c, &w->o->changes) {
-        int r = keep_original(w, c, e);
+        bool kept, fresh;
 
-        if (r < 0 || vec_push(&w->kept, r == 1, e) < 0)
+        if (keep_original(w, c, &kept, &fresh, e) < 0 ||
+            vec_push(&w->kept, kept, e) < 0 || vec_push(&w->fresh, fresh, e) < 0)
+            return -1;
+    }
+    if (w->ops->sync(w->fs->ctx, e) < 0)
+        return -1;
+    for (size_t i = 0; i < w->o->changes.n; i++) {
+        auto_free char *to = NULL, *temp = NULL;
+
+        if (!w->fresh.v[i])
+            continue;
+        if (original_of(&w->o->changes.v[i], &to, e) < 0)
+            return -1;
+        temp = str_fmt(e, "%s" SUFFIX, to);
+        if (!temp || w->ops->rename(w->fs->ctx, temp, to, e) < 0)
             return -1;
     }
     return 0;
@@ -262,5 +300,6 @@ int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,
     if (r == 0)
         r = ops->sync(fs->ctx, e);
     vec_release(&w.kept);
+    vec_release(&w.fresh);
     return r;
 }
