@@ -143,7 +143,7 @@ cloud_state() {
 # ssh_port INSTANCE: where the lab forwards its port 22 to.
 ssh_port() {
     "$lab" status --state "$lab_dir" --json | jq -r --arg i "$1" \
-        '[.. | objects | select((.instance_id? // .id?) == $i) | .ssh_port // empty][0] // empty'
+        '.instances[] | select(.instanceId == $i and .sshPort > 0) | .sshPort'
 }
 
 # in_guest INSTANCE KEY COMMAND...: by SSH, as root.
