@@ -56,7 +56,7 @@ static int params_digest(const struct act *a, char hex[SHA256_HEX_LEN], struct e
 static int token_key(const struct act *a, const char *token, char **ret, struct err *e)
 {
     if (strlen(token) > 64)
-        return fail_value(e, "clientToken", token, "It must not exceed 64 characters.");
+        return refuse_value(e, "clientToken", token, "It must not exceed 64 characters.");
     *ret = str_fmt(e, "%s:%s", a->name, token);
     return *ret ? 0 : -1;
 }
@@ -76,10 +76,10 @@ int act_token_find(struct act *a, const json_t **ret_result, struct err *e)
     if (!doc)
         return 0;
     if (!str_eq(json_str_or(doc, "digest", ""), hex))
-        return fail(e, "IdempotentParameterMismatch",
-                    "The client token '%.64s' was used before with other parameters in "
-                    "this API call",
-                    token);
+        return refuse(e, "IdempotentParameterMismatch",
+                      "The client token '%.64s' was used before with other parameters in "
+                      "this API call",
+                      token);
     *ret_result = json_object_get(doc, "result");
     return 1;
 }

@@ -6,7 +6,7 @@
 #ifndef HOTADD_LAB_ACT_H
 #define HOTADD_LAB_ACT_H
 
-#include "lab/fail.h"
+#include "lab/refuse.h"
 #include "lab/lab.h"
 #include "lab/query.h"
 #include "lab/res.h"

@@ -18,17 +18,19 @@ static int check_device(struct act *a, const char *instance_id, const char *devi
     size_t i;
 
     if (!device_name_ok(device))
-        return fail(e, "InvalidParameterValue",
-                    "Value (%.40s) for parameter device is invalid. %.40s is not a valid "
-                    "EBS device name.",
-                    device, device);
+        return refuse(
+            e, "InvalidParameterValue",
+            "Value (%.40s) for parameter device is invalid. %.40s is not a valid "
+            "EBS device name.",
+            device, device);
     json_array_foreach (attached, i, v)
         if (device_names_clash(
                 json_str_or(volume_attachment(v, instance_id), "device", ""), device))
-            return fail(e, "InvalidParameterValue",
-                        "Invalid value '%.40s' for unixDevice. Attachment point %.40s is "
-                        "already in use",
-                        device, device);
+            return refuse(
+                e, "InvalidParameterValue",
+                "Invalid value '%.40s' for unixDevice. Attachment point %.40s is "
+                "already in use",
+                device, device);
     return 0;
 }
 
@@ -41,10 +43,10 @@ static int check_slots(const json_t *instance, const json_t *attached, struct er
     unsigned limit = t ? type_volume_limit(t, nics ? (unsigned)nics : 1) : 0;
 
     if (n >= limit)
-        return fail(e, "AttachmentLimitExceeded",
-                    "Volume attachment limit exceeded: an instance of type %s can have "
-                    "%u volumes beside its network interfaces",
-                    name, limit);
+        return refuse(e, "AttachmentLimitExceeded",
+                      "Volume attachment limit exceeded: an instance of type %s can have "
+                      "%u volumes beside its network interfaces",
+                      name, limit);
     return 0;
 }
 
@@ -55,14 +57,14 @@ static int check_instance(struct act *a, const json_t *instance, const json_t *v
     const char *state = instance_state(instance);
 
     if (!str_eq(state, "running") && !str_eq(state, "stopped"))
-        return fail(e, "IncorrectState", "Instance '%s' is not 'running'.", id);
+        return refuse(e, "IncorrectState", "Instance '%s' is not 'running'.", id);
     if (!str_eq(instance_zone(instance), json_str_or(volume, "availabilityZone", "")))
-        return fail(e, "InvalidVolume.ZoneMismatch",
-                    "The volume '%s' is not in the same availability zone as instance "
-                    "'%s'",
-                    json_str_or(volume, "volumeId", ""), id);
+        return refuse(e, "InvalidVolume.ZoneMismatch",
+                      "The volume '%s' is not in the same availability zone as instance "
+                      "'%s'",
+                      json_str_or(volume, "volumeId", ""), id);
     if (str_eq(state, "running") && instance_boots(a->lab, instance))
-        return fail(
+        return refuse(
             e, "UnsupportedOperation",
             "This lab attaches volumes to its guests only while they are stopped: "
             "stop instance %s first",
@@ -79,9 +81,9 @@ static int check_volume(const json_t *volume, const char *instance_id, struct er
                   !volume_attachment(volume, instance_id);
 
     if (att && !shared)
-        return fail(e, "VolumeInUse", "%s is already attached to an instance", id);
+        return refuse(e, "VolumeInUse", "%s is already attached to an instance", id);
     if (!str_eq(status, "available") && !shared)
-        return fail(e, "IncorrectState", "'%s' is not 'available'.", id);
+        return refuse(e, "IncorrectState", "'%s' is not 'available'.", id);
     return 0;
 }
 
@@ -148,18 +150,19 @@ static int find_attachment(struct act *a, const json_t *volume, json_t **ret,
     if (instance_id && res_find(a->lab, RES_INSTANCE, instance_id, &instance, e) < 0)
         return -1;
     if (!volume_attachment(volume, NULL))
-        return fail(e, "IncorrectState", "Volume '%s' is in the '%s' state.", id,
-                    json_str_or(volume, "status", ""));
+        return refuse(e, "IncorrectState", "Volume '%s' is in the '%s' state.", id,
+                      json_str_or(volume, "status", ""));
     if (!instance_id && json_array_size(json_object_get(volume, "attachmentSet")) > 1)
-        return fail(e, "InvalidParameterCombination",
-                    "Volume '%s' is attached to more than one instance: InstanceId must "
-                    "be given",
-                    id);
+        return refuse(
+            e, "InvalidParameterCombination",
+            "Volume '%s' is attached to more than one instance: InstanceId must "
+            "be given",
+            id);
     if (!att || (device && !device_names_clash(device, json_str_or(att, "device", ""))))
-        return fail(e, "InvalidAttachment.NotFound",
-                    "The volume '%s' is not attached to instance '%.40s'%s%.40s", id,
-                    instance_id ? instance_id : "", device ? " as device " : "",
-                    device ? device : "");
+        return refuse(e, "InvalidAttachment.NotFound",
+                      "The volume '%s' is not attached to instance '%.40s'%s%.40s", id,
+                      instance_id ? instance_id : "", device ? " as device " : "",
+                      device ? device : "");
     *ret = att;
     return 0;
 }
@@ -175,14 +178,14 @@ static int check_detach(struct act *a, const json_t *instance, const json_t *att
     if (str_eq(state, "stopped") || str_eq(state, "terminated"))
         return 0;
     if (root)
-        return fail(e, "OperationNotPermitted",
-                    "Unable to detach root volume '%s' from instance '%s'", id,
-                    json_str_or(instance, "instanceId", ""));
+        return refuse(e, "OperationNotPermitted",
+                      "Unable to detach root volume '%s' from instance '%s'", id,
+                      json_str_or(instance, "instanceId", ""));
     if (instance_boots(a->lab, instance))
-        return fail(e, "UnsupportedOperation",
-                    "This lab detaches volumes from its guests only while they are "
-                    "stopped: stop instance %s first",
-                    json_str_or(instance, "instanceId", ""));
+        return refuse(e, "UnsupportedOperation",
+                      "This lab detaches volumes from its guests only while they are "
+                      "stopped: stop instance %s first",
+                      json_str_or(instance, "instanceId", ""));
     return 0;
 }
 
@@ -202,8 +205,8 @@ static int detach_volume(struct act *a, struct err *e)
         return -1;
     status = json_str_or(att, "status", "");
     if (str_eq(status, "attaching"))
-        return fail(e, "IncorrectState", "Volume '%s' is in the 'attaching' state.",
-                    json_str_or(att, "volumeId", ""));
+        return refuse(e, "IncorrectState", "Volume '%s' is in the 'attaching' state.",
+                      json_str_or(att, "volumeId", ""));
     leaving = str_eq(status, "detaching") || str_eq(status, "busy");
     if ((!leaving && json_put(att, "status", json_string("detaching"), e) < 0) ||
         json_put(att, "_due", json_integer(a->now_ms + a->lab->set.delay_ms), e) < 0 ||

@@ -27,9 +27,9 @@ static const json_t *by_name(struct lab *lab, const char *vpc_id, const char *na
 static int add_group(json_t *list, const json_t *g, const char *vpc_id, struct err *e)
 {
     if (!str_eq(json_str_or(g, "vpcId", ""), vpc_id))
-        return fail(e, "InvalidParameter",
-                    "Security group %s and subnet belong to different networks.",
-                    json_str_or(g, "groupId", ""));
+        return refuse(e, "InvalidParameter",
+                      "Security group %s and subnet belong to different networks.",
+                      json_str_or(g, "groupId", ""));
     return json_add(list,
                     json_pack("{s:s, s:s}", "groupId", json_str_or(g, "groupId", ""),
                               "groupName", json_str_or(g, "groupName", "")),
@@ -53,9 +53,9 @@ static int resolve_into(struct lab *lab, const char *vpc_id, const json_t *ids,
 
         g = name ? by_name(lab, vpc_id, name) : NULL;
         if (!g)
-            return fail(e, "InvalidGroup.NotFound",
-                        "The security group '%.60s' does not exist in VPC '%s'",
-                        name ? name : "", vpc_id);
+            return refuse(e, "InvalidGroup.NotFound",
+                          "The security group '%.60s' does not exist in VPC '%s'",
+                          name ? name : "", vpc_id);
         if (add_group(list, g, vpc_id, e) < 0)
             return -1;
     }
@@ -113,8 +113,9 @@ static int describe_groups(struct act *a, struct err *e)
             r = json_array_append(out, g) < 0 ? err_nomem(e) : 0;
     json_decref(all);
     if (r == 0 && json_array_size(out) == 0)
-        r = fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
-                 q_str_or(NULL, "", json_string_value(json_array_get(names, 0))));
+        r = refuse(e, "InvalidGroup.NotFound",
+                   "The security group '%.60s' does not exist",
+                   q_str_or(NULL, "", json_string_value(json_array_get(names, 0))));
     if (r < 0) {
         json_decref(out);
         return -1;
@@ -147,11 +148,12 @@ static int create_group(struct act *a, struct err *e)
             : default_vpc(a->lab, &vpc, e) < 0)
         return -1;
     if (str_starts(name, "sg-") || strlen(name) > 255)
-        return fail_value(e, "GroupName", name,
-                          "Group names may not be in the format sg-*.");
+        return refuse_value(e, "GroupName", name,
+                            "Group names may not be in the format sg-*.");
     if (by_name(a->lab, vpc, name))
-        return fail(e, "InvalidGroup.Duplicate",
-                    "The security group '%.255s' already exists for VPC '%s'", name, vpc);
+        return refuse(e, "InvalidGroup.Duplicate",
+                      "The security group '%.255s' already exists for VPC '%s'", name,
+                      vpc);
     if (tags_from_spec(a->params, "security-group", "security-group", &tags, e) < 0)
         return -1;
     res_new_id(RES_GROUP, id);
@@ -188,8 +190,8 @@ static int find_group(struct act *a, const json_t **ret, struct err *e)
     *ret = name ? by_name(a->lab, NULL, name) : NULL;
     if (*ret)
         return 0;
-    return fail(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
-                name ? name : "");
+    return refuse(e, "InvalidGroup.NotFound", "The security group '%.60s' does not exist",
+                  name ? name : "");
 }
 
 static bool group_used(struct lab *lab, const char *id)
@@ -218,12 +220,12 @@ static int delete_group(struct act *a, struct err *e)
         return -1;
     id = json_str_or(g, "groupId", "");
     if (str_eq(json_str_or(g, "groupName", ""), "default"))
-        return fail(e, "CannotDelete",
-                    "the specified group: \"%s\" name: \"default\" "
-                    "cannot be deleted by a user",
-                    id);
+        return refuse(e, "CannotDelete",
+                      "the specified group: \"%s\" name: \"default\" "
+                      "cannot be deleted by a user",
+                      id);
     if (group_used(a->lab, id))
-        return fail(e, "DependencyViolation", "resource %s has a dependent object", id);
+        return refuse(e, "DependencyViolation", "resource %s has a dependent object", id);
     if (act_put(a, "groupId", json_string(id), e) < 0 ||
         store_delete(a->lab->store, "security-group", id, e) < 0)
         return -1;
@@ -245,7 +247,7 @@ static int copy_ranges(const json_t *from, const char *list, const char *key, js
         json_t *item;
 
         if (!value)
-            return fail_missing(e, key);
+            return refuse_missing(e, key);
         item = json_pack("{s:s, s:s*}", member, value, "description", text);
         if (json_add(out, item, e) < 0)
             return -1;
@@ -263,9 +265,9 @@ static int put_ports(const json_t *p, json_t *rule, const char *protocol, struct
     if (str_eq(protocol, "-1"))
         return 0;
     if ((str_eq(protocol, "tcp") || str_eq(protocol, "udp")) && (from < 0 || to < from))
-        return fail(e, "InvalidParameterValue",
-                    "Invalid value for portRange. Must specify both from and to ports "
-                    "with TCP/UDP.");
+        return refuse(e, "InvalidParameterValue",
+                      "Invalid value for portRange. Must specify both from and to ports "
+                      "with TCP/UDP.");
     if (json_put(rule, "fromPort", json_integer(from), e) < 0)
         return -1;
     return json_put(rule, "toPort", json_integer(to), e);
@@ -279,7 +281,7 @@ static int read_rule(const json_t *p, json_t **ret, struct err *e)
     int r;
 
     if (!protocol)
-        return fail_missing(e, "ipProtocol");
+        return refuse_missing(e, "ipProtocol");
     rule = json_pack("{s:s}", "ipProtocol", protocol);
     if (!rule)
         return err_nomem(e);
@@ -352,12 +354,12 @@ static int change_rules(struct act *a, const char *set_name, bool add, struct er
             break;
         at = rule_index(set, rule);
         if (add && at != SIZE_MAX)
-            r = fail(e, "InvalidPermission.Duplicate",
-                     "the specified rule already exists in %s",
-                     json_str_or(doc, "groupId", ""));
+            r = refuse(e, "InvalidPermission.Duplicate",
+                       "the specified rule already exists in %s",
+                       json_str_or(doc, "groupId", ""));
         else if (!add && at == SIZE_MAX)
-            r = fail(e, "InvalidPermission.NotFound",
-                     "The specified rule does not exist in this security group.");
+            r = refuse(e, "InvalidPermission.NotFound",
+                       "The specified rule does not exist in this security group.");
         else if (add)
             r = json_array_append(set, rule) < 0 ? err_nomem(e) : 0;
         else

@@ -12,7 +12,7 @@ static int one_of(const char *param, const char *value, const char *const *words
     for (; *words; words++)
         if (str_eq(*words, value))
             return 0;
-    return fail_value(e, param, value, "");
+    return refuse_value(e, param, value, "");
 }
 
 /* 3-128 of letters, digits and a few more. */
@@ -27,7 +27,7 @@ static int check_name(struct act *a, const char *name, struct err *e)
         if (!isalnum((unsigned char)*p) && !strchr("()[] ./-'@_", *p))
             n = 0;
     if (n < 3 || n > 128)
-        return fail(
+        return refuse(
             e, "InvalidAMIName.Malformed",
             "AMI names must be between 3 and 128 characters long, and may contain "
             "letters, numbers, '(', ')', '.', '-', '/' and '_'");
@@ -38,9 +38,9 @@ static int check_name(struct act *a, const char *name, struct err *e)
                           str_eq(json_str_or(d, "imageOwnerId", ""), LAB_ACCOUNT));
     json_decref(docs);
     if (taken)
-        return fail(e, "InvalidAMIName.Duplicate",
-                    "AMI name %.128s is already in use by another AMI in this account",
-                    name);
+        return refuse(e, "InvalidAMIName.Duplicate",
+                      "AMI name %.128s is already in use by another AMI in this account",
+                      name);
     return 0;
 }
 
@@ -77,13 +77,13 @@ static int read_mapping(struct act *a, const json_t *m, json_t *list, struct err
     size_t i;
 
     if (!device)
-        return fail_missing(e, "deviceName");
+        return refuse_missing(e, "deviceName");
     if (!device_name_ok(device))
-        return fail(e, "InvalidBlockDeviceMapping",
-                    "Invalid device name '%.60s' in the block device mapping", device);
+        return refuse(e, "InvalidBlockDeviceMapping",
+                      "Invalid device name '%.60s' in the block device mapping", device);
     json_array_foreach (list, i, other)
         if (str_eq(json_str_or(other, "deviceName", ""), device))
-            return fail(
+            return refuse(
                 e, "InvalidBlockDeviceMapping",
                 "The device '%.60s' is used in more than one block-device mapping",
                 device);
@@ -112,7 +112,7 @@ static int read_mappings(struct act *a, const char *root, json_t **ret, struct e
         has_root = has_root || (str_eq(json_str_or(m, "deviceName", ""), root) &&
                                 json_object_get(json_object_get(m, "ebs"), "snapshotId"));
     if (r == 0 && !has_root)
-        r = fail(
+        r = refuse(
             e, "InvalidBlockDeviceMapping",
             "The root device '%.60s' must have a snapshot in the block device mapping",
             root);
@@ -155,11 +155,11 @@ static int read_words(struct act *a, struct image_words *w, struct err *e)
         (w->tpm && one_of("tpmSupport", w->tpm, v2, e) < 0))
         return -1;
     if (w->tpm && (!w->boot || !str_eq(w->boot, "uefi")))
-        return fail(e, "InvalidParameterCombination",
-                    "TpmSupport v2.0 requires BootMode uefi");
+        return refuse(e, "InvalidParameterCombination",
+                      "TpmSupport v2.0 requires BootMode uefi");
     if (w->boot && !str_eq(w->virt, "hvm"))
-        return fail(e, "InvalidParameterCombination",
-                    "BootMode requires VirtualizationType hvm");
+        return refuse(e, "InvalidParameterCombination",
+                      "BootMode requires VirtualizationType hvm");
     return check_name(a, w->name, e);
 }
 
@@ -198,11 +198,11 @@ static int register_image(struct act *a, struct err *e)
     int r;
 
     if (q_str(a->params, "ImageLocation"))
-        return fail(e, "UnsupportedOperation",
-                    "This lab registers images from snapshots only, not from S3");
+        return refuse(e, "UnsupportedOperation",
+                      "This lab registers images from snapshots only, not from S3");
     if (q_list(a->params, "BillingProduct"))
-        return fail(e, "AuthFailure",
-                    "You are not authorized to use the billing product");
+        return refuse(e, "AuthFailure",
+                      "You are not authorized to use the billing product");
     if (read_words(a, &w, e) < 0 || read_mappings(a, w.root, &mappings, e) < 0)
         return -1;
     r = tags_from_spec(a->params, "image", "image snapshot", &tags, e);
@@ -221,8 +221,8 @@ static int find_own_image(struct act *a, json_t **ret, struct err *e)
     if (res_find(a->lab, RES_IMAGE, q_str(a->params, "ImageId"), &doc, e) < 0)
         return -1;
     if (!str_eq(json_str_or(doc, "imageOwnerId", ""), LAB_ACCOUNT))
-        return fail(e, "AuthFailure", "Not authorized for image:%s",
-                    json_str_or(doc, "imageId", ""));
+        return refuse(e, "AuthFailure", "Not authorized for image:%s",
+                      json_str_or(doc, "imageId", ""));
     return store_edit(a->lab->store, "image", json_str_or(doc, "imageId", ""), ret, e);
 }
 
@@ -352,7 +352,7 @@ static int describe_image_attribute(struct act *a, struct err *e)
         return act_put(a, attr, json_incref(json_object_get(doc, attr)), e);
     if (str_eq(attr, "productCodes"))
         return act_put(a, attr, json_array(), e);
-    return fail_value(e, "attribute", attr, "Unknown attribute.");
+    return refuse_value(e, "attribute", attr, "Unknown attribute.");
 }
 
 static int change_permission(json_t *doc, const json_t *list, bool add, struct err *e)

@@ -3,9 +3,10 @@
 
 static int not_here(struct act *a, struct err *e)
 {
-    return fail(e, "UnsupportedOperation",
-                "This lab does not carry out %s: it has no VM Import/Export service yet",
-                a->name);
+    return refuse(
+        e, "UnsupportedOperation",
+        "This lab does not carry out %s: it has no VM Import/Export service yet",
+        a->name);
 }
 
 const struct action actions_import[] = {

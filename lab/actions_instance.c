@@ -218,9 +218,9 @@ static int describe_instance_status(struct act *a, struct err *e)
 
 static int need_state(const json_t *doc, const char *why, struct err *e)
 {
-    return fail(e, "IncorrectInstanceState",
-                "The instance '%s' is not in a state from which it can be %s.",
-                json_str_or(doc, "instanceId", ""), why);
+    return refuse(e, "IncorrectInstanceState",
+                  "The instance '%s' is not in a state from which it can be %s.",
+                  json_str_or(doc, "instanceId", ""), why);
 }
 
 static int go(struct act *a, json_t *doc, const char *state, const char *code,
@@ -248,8 +248,8 @@ static int check_root(struct act *a, const json_t *doc, struct err *e)
     json_decref(volumes);
     if (found)
         return 0;
-    return fail(e, "IncorrectInstanceState",
-                "Instance does not have a volume attached at root (%s)", root);
+    return refuse(e, "IncorrectInstanceState",
+                  "Instance does not have a volume attached at root (%s)", root);
 }
 
 static int start_one(struct act *a, json_t *doc, struct err *e)
@@ -281,10 +281,10 @@ static int stop_one(struct act *a, json_t *doc, struct err *e)
     if (!str_eq(state, "running") && !str_eq(state, "pending"))
         return need_state(doc, "stopped", e);
     if (json_bool_or(doc, "_noApiStop", false))
-        return fail(e, "OperationNotPermitted",
-                    "The instance '%s' may not be stopped. Modify its 'disableApiStop' "
-                    "instance attribute and try again.",
-                    json_str_or(doc, "instanceId", ""));
+        return refuse(e, "OperationNotPermitted",
+                      "The instance '%s' may not be stopped. Modify its 'disableApiStop' "
+                      "instance attribute and try again.",
+                      json_str_or(doc, "instanceId", ""));
     return go(a, doc, "stopping", "Client.UserInitiatedShutdown",
               "Client.UserInitiatedShutdown: User initiated shutdown", e);
 }
@@ -296,10 +296,10 @@ static int terminate_one(struct act *a, json_t *doc, struct err *e)
     if (str_eq(state, "terminated") || str_eq(state, "shutting-down"))
         return 0;
     if (json_bool_or(doc, "_noApiTermination", false))
-        return fail(e, "OperationNotPermitted",
-                    "The instance '%s' may not be terminated. Modify its "
-                    "'disableApiTermination' instance attribute and try again.",
-                    json_str_or(doc, "instanceId", ""));
+        return refuse(e, "OperationNotPermitted",
+                      "The instance '%s' may not be terminated. Modify its "
+                      "'disableApiTermination' instance attribute and try again.",
+                      json_str_or(doc, "instanceId", ""));
     return go(a, doc, "shutting-down", "Client.UserInitiatedShutdown",
               "Client.UserInitiatedShutdown: User initiated shutdown", e);
 }

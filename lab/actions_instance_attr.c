@@ -11,7 +11,7 @@ static int need_stopped(const json_t *doc, const char *attr, struct err *e)
 {
     if (str_eq(instance_state(doc), "stopped"))
         return 0;
-    return fail(
+    return refuse(
         e, "IncorrectInstanceState",
         "The instance '%s' is not in the 'stopped' state: its %s cannot be changed",
         json_str_or(doc, "instanceId", ""), attr);
@@ -47,21 +47,21 @@ static int set_type(struct act *a, json_t *doc, const char *value, struct err *e
     if (need_stopped(doc, "instance type", e) < 0)
         return -1;
     if (!t)
-        return fail_value(e, "InstanceType", value, "");
+        return refuse_value(e, "InstanceType", value, "");
     if (arm != ((t->family->arch & TYPE_ARM) != 0))
-        return fail(e, "InvalidParameterCombination",
-                    "The architecture of the instance does not fit the instance type "
-                    "'%s'",
-                    value);
+        return refuse(e, "InvalidParameterCombination",
+                      "The architecture of the instance does not fit the instance type "
+                      "'%s'",
+                      value);
     if (t->family->ena == TYPE_REQUIRED && !json_bool_or(doc, "enaSupport", false))
-        return fail(e, "InvalidParameterCombination",
-                    "Enhanced networking with the Elastic Network Adapter (ENA) is "
-                    "required for the '%s' instance type",
-                    value);
+        return refuse(e, "InvalidParameterCombination",
+                      "Enhanced networking with the Elastic Network Adapter (ENA) is "
+                      "required for the '%s' instance type",
+                      value);
     if (str_eq(json_str_or(doc, "currentInstanceBootMode", ""), "uefi") &&
         !t->family->uefi)
-        return fail(e, "InvalidParameterCombination",
-                    "The instance type '%s' does not support UEFI", value);
+        return refuse(e, "InvalidParameterCombination",
+                      "The instance type '%s' does not support UEFI", value);
     return json_put(doc, "instanceType", json_string(t->name), e);
 }
 
@@ -72,14 +72,14 @@ static int set_user_data(json_t *doc, const char *value, struct err *e)
     if (need_stopped(doc, "user data", e) < 0)
         return -1;
     if (base64_decode(value, strlen(value), &data, e) < 0)
-        return fail(e, "InvalidParameterValue", "Invalid BASE64 encoding of user data");
+        return refuse(e, "InvalidParameterValue", "Invalid BASE64 encoding of user data");
     return json_put(doc, "_userData", json_string(value), e);
 }
 
 static int set_shutdown(json_t *doc, const char *value, struct err *e)
 {
     if (!str_eq(value, "stop") && !str_eq(value, "terminate"))
-        return fail_value(e, "instanceInitiatedShutdownBehavior", value, "");
+        return refuse_value(e, "instanceInitiatedShutdownBehavior", value, "");
     return json_put(doc, "_shutdown", json_string(value), e);
 }
 
@@ -154,7 +154,7 @@ static int set_mapping(struct act *a, const json_t *doc, const json_t *m, struct
     int r;
 
     if (!device)
-        return fail_missing(e, "deviceName");
+        return refuse_missing(e, "deviceName");
     r = q_bool(q_sub(m, "Ebs"), "DeleteOnTermination", &gone, e);
     if (r < 0 || volumes_of_instance(a->lab, id, &volumes, e) < 0)
         return -1;
@@ -163,8 +163,8 @@ static int set_mapping(struct act *a, const json_t *doc, const json_t *m, struct
             found = store_get(a->lab->store, "volume", json_str_or(v, "volumeId", ""));
     json_decref(volumes);
     if (!found || (volume && !str_eq(volume, json_str_or(found, "volumeId", ""))))
-        return fail(e, "InvalidInstanceAttributeValue",
-                    "No device is currently mapped at %.60s", device);
+        return refuse(e, "InvalidInstanceAttributeValue",
+                      "No device is currently mapped at %.60s", device);
     if (r == 0)
         return 0;
     if (store_edit(a->lab->store, "volume", json_str_or(found, "volumeId", ""), &edit,
@@ -229,10 +229,10 @@ static int find_change(const struct act *a, const char **ret_attr, const char **
     n += q_list(a->params, "BlockDeviceMapping") != NULL;
     n += q_list(a->params, "GroupId") != NULL;
     if (n > 1)
-        return fail(e, "InvalidParameterCombination",
-                    "Fields for multiple attribute types specified");
+        return refuse(e, "InvalidParameterCombination",
+                      "Fields for multiple attribute types specified");
     if (n == 0)
-        return fail(e, "InvalidParameterCombination", "No attributes specified.");
+        return refuse(e, "InvalidParameterCombination", "No attributes specified.");
     return 0;
 }
 
@@ -257,7 +257,7 @@ static int modify_instance_attribute(struct act *a, struct err *e)
         if (r < 0)
             return -1;
         if (r == 0)
-            return fail_value(e, "attribute", attr, "Unknown attribute.");
+            return refuse_value(e, "attribute", attr, "Unknown attribute.");
     }
     return act_true(a, e);
 }
@@ -318,7 +318,7 @@ static int describe_instance_attribute(struct act *a, struct err *e)
     if (str_eq(attr, "groupSet") || str_eq(attr, "blockDeviceMapping") ||
         str_eq(attr, "productCodes"))
         return describe_list(a, doc, attr, e);
-    return fail_value(e, "attribute", attr, "Unknown attribute.");
+    return refuse_value(e, "attribute", attr, "Unknown attribute.");
 }
 
 static int modify_metadata(struct act *a, struct err *e)

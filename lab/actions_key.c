@@ -155,9 +155,9 @@ static int put_key(struct act *a, const char *name, const char *type, const char
 static int check_name(struct act *a, const char *name, struct err *e)
 {
     if (strlen(name) > 255)
-        return fail_value(e, "keyName", name, "It must not exceed 255 characters.");
+        return refuse_value(e, "keyName", name, "It must not exceed 255 characters.");
     if (key_by_name(a->lab, name))
-        return fail(e, "InvalidKeyPair.Duplicate", "The keypair already exists");
+        return refuse(e, "InvalidKeyPair.Duplicate", "The keypair already exists");
     return 0;
 }
 
@@ -195,10 +195,10 @@ static int create_key(struct act *a, struct err *e)
     int r;
 
     if (!str_eq(type, "rsa"))
-        return fail(e, "UnsupportedOperation",
-                    "This lab makes RSA key pairs only; import an '%.20s' one with "
-                    "ImportKeyPair",
-                    type);
+        return refuse(e, "UnsupportedOperation",
+                      "This lab makes RSA key pairs only; import an '%.20s' one with "
+                      "ImportKeyPair",
+                      type);
     if (check_name(a, name, e) < 0 ||
         tags_from_spec(a->params, "key-pair", "key-pair", &tags, e) < 0)
         return -1;
@@ -227,7 +227,8 @@ static int read_public(const char *line, const char **ret_type, struct buf *blob
         *ret_type = types[i].type;
         return 0;
     }
-    return fail(e, "InvalidKey.Format", "Key is not in valid OpenSSH public key format");
+    return refuse(e, "InvalidKey.Format",
+                  "Key is not in valid OpenSSH public key format");
 }
 
 static int import_line(struct act *a, const char *name, const char *line, json_t *tags,
@@ -256,8 +257,8 @@ static int import_key(struct act *a, struct err *e)
         return -1;
     if (base64_decode(material, strlen(material), &line, e) < 0 || line.len > 16384 ||
         memchr(buf_str(&line), 0, line.len))
-        return fail(e, "InvalidKey.Format",
-                    "Key is not in valid OpenSSH public key format");
+        return refuse(e, "InvalidKey.Format",
+                      "Key is not in valid OpenSSH public key format");
     if (line.data)
         line.data[strcspn(line.data, "\r\n")] = 0;
     if (tags_from_spec(a->params, "key-pair", "key-pair", &tags, e) < 0)
@@ -310,9 +311,9 @@ static int describe_keys(struct act *a, struct err *e)
 
     json_array_foreach (q_list(a->params, "KeyName"), i, v)
         if (!key_by_name(a->lab, json_string_value(v) ? json_string_value(v) : ""))
-            return fail(e, "InvalidKeyPair.NotFound",
-                        "The key pair '%.255s' does not exist",
-                        json_string_value(v) ? json_string_value(v) : "");
+            return refuse(e, "InvalidKeyPair.NotFound",
+                          "The key pair '%.255s' does not exist",
+                          json_string_value(v) ? json_string_value(v) : "");
     return listing_answer(a, &l, "keySet", e);
 }
 

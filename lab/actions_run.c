@@ -37,18 +37,19 @@ static int check_arch(const struct instance_type *t, const json_t *image, struct
                                           : TYPE_X86;
 
     if (!(t->family->arch & bit))
-        return fail(
+        return refuse(
             e, "InvalidParameterValue",
             "The architecture '%s' of the specified instance type does not match "
             "the architecture '%s' of the specified AMI. Specify an instance type "
             "and an AMI that have matching architectures, and try again.",
             t->family->arch & TYPE_ARM ? "arm64" : "x86_64", arch);
     if (!str_eq(json_str_or(image, "virtualizationType", ""), "hvm"))
-        return fail(e, "InvalidParameterCombination",
-                    "Virtualization type 'paravirtual' is required for images that are "
-                    "registered so; instances of type '%s' may only be launched from HVM "
-                    "images",
-                    t->name);
+        return refuse(
+            e, "InvalidParameterCombination",
+            "Virtualization type 'paravirtual' is required for images that are "
+            "registered so; instances of type '%s' may only be launched from HVM "
+            "images",
+            t->name);
     return 0;
 }
 
@@ -60,16 +61,16 @@ static int check_type(const struct instance_type *t, const json_t *image, struct
         return -1;
     if (str_eq(mode, "uefi") ? !t->family->uefi
                              : str_eq(mode, "legacy-bios") && !t->family->bios)
-        return fail(e, "InvalidParameterCombination",
-                    "The instance type '%s' does not support the boot mode '%s' of the "
-                    "specified AMI",
-                    t->name, mode);
+        return refuse(e, "InvalidParameterCombination",
+                      "The instance type '%s' does not support the boot mode '%s' of the "
+                      "specified AMI",
+                      t->name, mode);
     if (t->family->ena == TYPE_REQUIRED && !json_bool_or(image, "enaSupport", false))
-        return fail(e, "InvalidParameterCombination",
-                    "Enhanced networking with the Elastic Network Adapter (ENA) is "
-                    "required for the '%s' instance type. Ensure that you are using an "
-                    "AMI that is enabled for ENA.",
-                    t->name);
+        return refuse(e, "InvalidParameterCombination",
+                      "Enhanced networking with the Elastic Network Adapter (ENA) is "
+                      "required for the '%s' instance type. Ensure that you are using an "
+                      "AMI that is enabled for ENA.",
+                      t->name);
     return 0;
 }
 
@@ -81,12 +82,12 @@ static int read_image(struct act *a, struct run *r, struct err *e)
     if (res_find(a->lab, RES_IMAGE, q_str(a->params, "ImageId"), &image, e) < 0)
         return -1;
     if (!str_eq(json_str_or(image, "imageState", ""), "available"))
-        return fail(e, "InvalidAMIID.Unavailable", "The image ID '%s' is not available",
-                    json_str_or(image, "imageId", ""));
+        return refuse(e, "InvalidAMIID.Unavailable", "The image ID '%s' is not available",
+                      json_str_or(image, "imageId", ""));
     r->spec.image = image;
     r->spec.type = type_find(name);
     if (!r->spec.type)
-        return fail_value(e, "InstanceType", name, "");
+        return refuse_value(e, "InstanceType", name, "");
     return check_type(r->spec.type, image, e);
 }
 
@@ -102,9 +103,9 @@ static int find_subnet(struct act *a, const char *id, const char *zone,
         if (res_find(a->lab, RES_SUBNET, id, ret, e) < 0)
             return -1;
         if (zone && !str_eq(json_str_or(*ret, "availabilityZone", ""), zone))
-            return fail(e, "InvalidParameterValue",
-                        "The availability zone '%s' is not that of subnet '%s'", zone,
-                        id);
+            return refuse(e, "InvalidParameterValue",
+                          "The availability zone '%s' is not that of subnet '%s'", zone,
+                          id);
         return 0;
     }
     if (store_list(a->lab->store, "subnet", &docs, e) < 0)
@@ -114,7 +115,7 @@ static int find_subnet(struct act *a, const char *id, const char *zone,
         if (!*ret && (!zone || str_eq(json_str_or(d, "availabilityZone", ""), zone)))
             *ret = store_get(a->lab->store, "subnet", json_str_or(d, "subnetId", ""));
     json_decref(docs);
-    return *ret ? 0 : fail(e, "MissingInput", "No subnets found for the default VPC");
+    return *ret ? 0 : refuse(e, "MissingInput", "No subnets found for the default VPC");
 }
 
 static int read_network(struct act *a, struct run *r, struct err *e)
@@ -126,12 +127,12 @@ static int read_network(struct act *a, struct run *r, struct err *e)
     bool gone = true;
 
     if (json_array_size(list) > 1 || q_str(nic, "NetworkInterfaceId"))
-        return fail(e, "UnsupportedOperation",
-                    "This lab gives an instance one network interface, made with it");
+        return refuse(e, "UnsupportedOperation",
+                      "This lab gives an instance one network interface, made with it");
     if (nic && (q_str(a->params, "SubnetId") || q_list(a->params, "SecurityGroupId")))
-        return fail(e, "InvalidParameterCombination",
-                    "Network interfaces and an instance-level subnet ID or security "
-                    "groups may not be specified on the same request");
+        return refuse(e, "InvalidParameterCombination",
+                      "Network interfaces and an instance-level subnet ID or security "
+                      "groups may not be specified on the same request");
     if (q_int(nic, "DeviceIndex", 0, 0, &index, e) < 0 ||
         q_bool(nic, "DeleteOnTermination", &gone, e) < 0 ||
         zone_from_params(q_sub(a->params, "Placement"), &zone, e) < 0 ||
@@ -143,8 +144,8 @@ static int read_network(struct act *a, struct run *r, struct err *e)
         r->spec.private_ip = q_str(json_array_get(q_list(nic, "PrivateIpAddresses"), 0),
                                    "PrivateIpAddress");
     if (r->spec.private_ip && r->count > 1)
-        return fail(e, "InvalidParameterCombination",
-                    "A private IP address may not be given for more than one instance");
+        return refuse(e, "InvalidParameterCombination",
+                      "A private IP address may not be given for more than one instance");
     vpc = json_str_or(r->spec.subnet, "vpcId", "");
     if (groups_resolve(a->lab, vpc, q_list(src, "SecurityGroupId"),
                        q_list(a->params, "SecurityGroup"), &r->groups, e) < 0)
@@ -217,10 +218,10 @@ static int merge_disk(json_t *disks, const json_t *m, struct err *e)
     int r;
 
     if (!device)
-        return fail_missing(e, "deviceName");
+        return refuse_missing(e, "deviceName");
     if (!device_name_ok(device))
-        return fail(e, "InvalidBlockDeviceMapping",
-                    "Invalid device name '%.60s' in the block device mapping", device);
+        return refuse(e, "InvalidBlockDeviceMapping",
+                      "Invalid device name '%.60s' in the block device mapping", device);
     old = find_disk(disks, device);
     if (json_object_get(m, "NoDevice")) {
         for (size_t i = json_array_size(disks); old && i-- > 0;)
@@ -250,12 +251,12 @@ static int check_disks(struct act *a, const struct run *r, struct err *e)
     size_t i;
 
     if (!find_disk(r->disks, root))
-        return fail(e, "InvalidBlockDeviceMapping",
-                    "The root device %s may not be left out", root);
+        return refuse(e, "InvalidBlockDeviceMapping",
+                      "The root device %s may not be left out", root);
     if (json_array_size(r->disks) > type_volume_limit(r->spec.type, 1))
-        return fail(e, "AttachmentLimitExceeded",
-                    "Instances of type %s can have %u volumes", r->spec.type->name,
-                    type_volume_limit(r->spec.type, 1));
+        return refuse(e, "AttachmentLimitExceeded",
+                      "Instances of type %s can have %u volumes", r->spec.type->name,
+                      type_volume_limit(r->spec.type, 1));
     json_array_foreach (r->disks, i, d) {
         struct volume_spec s = {.zone = ""};
 
@@ -290,18 +291,18 @@ static int read_profile(struct act *a, struct run *r, struct err *e)
     const char *arn = q_str(p, "Arn"), *name = q_str(p, "Name");
 
     if (arn && name)
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter 'iamInstanceProfile.name' may not be used in "
-                    "combination with 'iamInstanceProfile.arn'");
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter 'iamInstanceProfile.name' may not be used in "
+                      "combination with 'iamInstanceProfile.arn'");
     if (arn) {
         if (!str_starts(arn, "arn:aws:iam::" LAB_ACCOUNT ":instance-profile/"))
-            return fail_value(e, "iamInstanceProfile.arn", arn,
-                              "Invalid IAM Instance Profile ARN");
+            return refuse_value(e, "iamInstanceProfile.arn", arn,
+                                "Invalid IAM Instance Profile ARN");
         name = strrchr(arn, '/') + 1;
     }
     if (name && (!*name || strlen(name) > 64))
-        return fail_value(e, "iamInstanceProfile.name", name,
-                          "Invalid IAM Instance Profile name");
+        return refuse_value(e, "iamInstanceProfile.name", name,
+                            "Invalid IAM Instance Profile name");
     r->spec.profile = name;
     return 0;
 }
@@ -314,9 +315,9 @@ static int read_user_data(struct act *a, struct run *r, struct err *e)
     if (!text)
         return 0;
     if (base64_decode(text, strlen(text), &data, e) < 0)
-        return fail(e, "InvalidParameterValue", "Invalid BASE64 encoding of user data");
+        return refuse(e, "InvalidParameterValue", "Invalid BASE64 encoding of user data");
     if (data.len > MAX_USER_DATA)
-        return fail(e, "InvalidParameterValue", "User data is limited to 16384 bytes");
+        return refuse(e, "InvalidParameterValue", "User data is limited to 16384 bytes");
     r->spec.user_data = text;
     return 0;
 }
@@ -328,16 +329,16 @@ static int read_options(struct act *a, struct run *r, struct err *e)
 
     s->key_name = q_str(p, "KeyName");
     if (s->key_name && !key_by_name(a->lab, s->key_name))
-        return fail(e, "InvalidKeyPair.NotFound", "The key pair '%.255s' does not exist",
-                    s->key_name);
+        return refuse(e, "InvalidKeyPair.NotFound",
+                      "The key pair '%.255s' does not exist", s->key_name);
     s->client_token = q_str_or(p, "ClientToken", "");
     s->metadata = q_sub(p, "MetadataOptions");
     s->shutdown = q_str_or(p, "InstanceInitiatedShutdownBehavior", "stop");
     if (!str_eq(s->shutdown, "stop") && !str_eq(s->shutdown, "terminate"))
-        return fail_value(e, "instanceInitiatedShutdownBehavior", s->shutdown, "");
+        return refuse_value(e, "instanceInitiatedShutdownBehavior", s->shutdown, "");
     if (q_sub(p, "LaunchTemplate") || q_sub(p, "InstanceMarketOptions"))
-        return fail(e, "UnsupportedOperation",
-                    "This lab has neither launch templates nor spot instances");
+        return refuse(e, "UnsupportedOperation",
+                      "This lab has neither launch templates nor spot instances");
     if (q_bool(p, "EbsOptimized", &s->ebs_optimized, e) < 0 ||
         q_bool(p, "DisableApiTermination", &s->no_api_termination, e) < 0 ||
         q_bool(q_sub(p, "Monitoring"), "Enabled", &s->monitoring, e) < 0)
@@ -353,8 +354,8 @@ static int read_counts(struct act *a, struct run *r, struct err *e)
         q_int(a->params, "MaxCount", 1, 100, &max, e) < 0)
         return -1;
     if (max < min)
-        return fail(e, "InvalidParameterCombination",
-                    "The minCount may not exceed the maxCount");
+        return refuse(e, "InvalidParameterCombination",
+                      "The minCount may not exceed the maxCount");
     r->count = max;
     return 0;
 }
@@ -435,8 +436,8 @@ static int answer(struct act *a, const json_t *ids, struct err *e)
     json_array_foreach (ids, i, id) {
         doc = store_get(a->lab->store, "instance", json_string_value(id));
         if (!doc || str_eq(instance_state(doc), "terminated"))
-            return fail(e, "IdempotentInstanceTerminated",
-                        "The instance that this client token made has been terminated");
+            return refuse(e, "IdempotentInstanceTerminated",
+                          "The instance that this client token made has been terminated");
         if (instance_view(a, doc, &view, e) < 0 || json_add(set, view, e) < 0)
             return -1;
     }

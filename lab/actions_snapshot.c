@@ -36,8 +36,8 @@ static int add_snapshot(struct act *a, const json_t *volume, json_t *tags,
     if (!copy)
         return -1;
     if (!str_eq(status, "available") && !str_eq(status, "in-use"))
-        return fail(e, "IncorrectState", "The volume '%s' is in the '%s' state.",
-                    volume_id, status);
+        return refuse(e, "IncorrectState", "The volume '%s' is in the '%s' state.",
+                      volume_id, status);
     doc = new_snapshot(a, volume, volume_id, "size", copy, tags, id);
     return store_put(a->lab->store, "snapshot", id, doc, e);
 }
@@ -137,7 +137,7 @@ static int create_snapshots(struct act *a, struct err *e)
     int r;
 
     if (!id)
-        return fail_missing(e, "InstanceSpecification.InstanceId");
+        return refuse_missing(e, "InstanceSpecification.InstanceId");
     if (res_find(a->lab, RES_INSTANCE, id, &instance, e) < 0 ||
         tags_from_spec(a->params, "snapshot", "snapshot", &tags, e) < 0)
         return -1;
@@ -168,13 +168,13 @@ static int copy_snapshot(struct act *a, struct err *e)
     json_t *tags, *doc;
 
     if (!str_eq(q_str(a->params, "SourceRegion"), LAB_REGION))
-        return fail(e, "InvalidParameterValue",
-                    "This lab is one region: SourceRegion must be " LAB_REGION);
+        return refuse(e, "InvalidParameterValue",
+                      "This lab is one region: SourceRegion must be " LAB_REGION);
     if (res_find(a->lab, RES_SNAPSHOT, source, &src, e) < 0)
         return -1;
     if (!str_eq(json_str_or(src, "status", ""), "completed"))
-        return fail(e, "IncorrectState", "Snapshot is in invalid state - %s",
-                    json_str_or(src, "status", ""));
+        return refuse(e, "IncorrectState", "Snapshot is in invalid state - %s",
+                      json_str_or(src, "status", ""));
     from = str_fmt(e, "snapshots/%s.raw", source);
     if (!from || tags_from_spec(a->params, "snapshot", "snapshot", &tags, e) < 0)
         return -1;
@@ -240,12 +240,12 @@ static int delete_snapshot(struct act *a, struct err *e)
     if (res_find(a->lab, RES_SNAPSHOT, id, &doc, e) < 0)
         return -1;
     if (!str_eq(json_str_or(doc, "ownerId", ""), LAB_ACCOUNT))
-        return fail(e, "UnauthorizedOperation",
-                    "You are not authorized to perform this operation.");
+        return refuse(e, "UnauthorizedOperation",
+                      "You are not authorized to perform this operation.");
     image = image_using(a, id);
     if (image)
-        return fail(e, "InvalidSnapshot.InUse",
-                    "The snapshot %s is currently in use by %s", id, image);
+        return refuse(e, "InvalidSnapshot.InUse",
+                      "The snapshot %s is currently in use by %s", id, image);
     if (wait_for_copies(a, id, e) < 0)
         return -1;
     path = lab_snapshot_path(a->lab, id, e);
@@ -315,7 +315,7 @@ static int describe_snapshot_attribute(struct act *a, struct err *e)
                            ? json_pack("[{s:s}]", "group", "all")
                            : json_array(),
                        e);
-    return fail_value(e, "attribute", attr, "Unknown attribute.");
+    return refuse_value(e, "attribute", attr, "Unknown attribute.");
 }
 
 const struct action actions_snapshot[] = {

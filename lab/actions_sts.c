@@ -31,18 +31,19 @@ static int assume_role(struct act *a, struct err *e)
     const json_t *c;
 
     if (!str_starts(arn, prefix) || strlen(arn) > sizeof prefix - 1 + 64)
-        return fail(e, "AccessDenied",
-                    "User: %s is not authorized to perform: sts:AssumeRole on resource: "
-                    "%.200s",
-                    a->who->arn, arn);
+        return refuse(
+            e, "AccessDenied",
+            "User: %s is not authorized to perform: sts:AssumeRole on resource: "
+            "%.200s",
+            a->who->arn, arn);
     role = strrchr(arn, '/') + 1;
     if (!*role || !session_name_ok(session))
-        return fail(e, "ValidationError",
-                    "Value '%.80s' at 'roleSessionName' failed to satisfy constraint",
-                    session);
+        return refuse(e, "ValidationError",
+                      "Value '%.80s' at 'roleSessionName' failed to satisfy constraint",
+                      session);
     if (q_int(a->params, "DurationSeconds", 900, 43200, &seconds, e) < 0)
-        return fail(e, "ValidationError",
-                    "The requested DurationSeconds is out of range");
+        return refuse(e, "ValidationError",
+                      "The requested DurationSeconds is out of range");
     if (creds_issue(a->lab, role, session, seconds * 1000, &c, e) < 0)
         return -1;
     snprintf(user, sizeof user, "AROALABROLE000000000:%s", session);

@@ -10,7 +10,7 @@ static int find_resource(struct act *a, const char *id, enum res *ret, struct er
     const json_t *doc;
 
     if (!t)
-        return fail(e, "InvalidID", "The ID '%.60s' is not valid", id ? id : "");
+        return refuse(e, "InvalidID", "The ID '%.60s' is not valid", id ? id : "");
     for (int i = 0; i < RES_N; i++)
         if (res_type((enum res)i) == t)
             *ret = (enum res)i;

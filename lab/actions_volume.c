@@ -111,12 +111,12 @@ static int delete_volume(struct act *a, struct err *e)
     status = json_str_or(found, "status", "");
     att = volume_attachment(found, NULL);
     if (att)
-        return fail(e, "VolumeInUse", "Volume %s is currently attached to %s", id,
-                    json_str_or(att, "instanceId", ""));
+        return refuse(e, "VolumeInUse", "Volume %s is currently attached to %s", id,
+                      json_str_or(att, "instanceId", ""));
     if (str_eq(status, "deleting"))
         return act_true(a, e);
     if (str_eq(status, "creating"))
-        return fail(e, "IncorrectState", "Volume '%s' is in the 'creating' state.", id);
+        return refuse(e, "IncorrectState", "Volume '%s' is in the 'creating' state.", id);
     if (store_edit(a->lab->store, "volume", id, &doc, e) < 0 ||
         json_put(doc, "status", json_string("deleting"), e) < 0 ||
         json_put(doc, "_due", json_integer(a->now_ms + a->lab->set.delay_ms), e) < 0)
@@ -186,7 +186,7 @@ static int describe_volume_attribute(struct act *a, struct err *e)
             json_pack("{s:b}", "value", json_bool_or(doc, "_autoEnableIO", false)), e);
     if (str_eq(attr, "productCodes"))
         return act_put(a, "productCodes", json_array(), e);
-    return fail_value(e, "attribute", attr, "Unknown attribute.");
+    return refuse_value(e, "attribute", attr, "Unknown attribute.");
 }
 
 static int modify_volume_attribute(struct act *a, struct err *e)
@@ -199,7 +199,7 @@ static int modify_volume_attribute(struct act *a, struct err *e)
     if (r < 0)
         return -1;
     if (r == 0)
-        return fail_missing(e, "autoEnableIO");
+        return refuse_missing(e, "autoEnableIO");
     if (res_edit(a->lab, RES_VOLUME, q_str(a->params, "VolumeId"), &doc, e) < 0 ||
         json_put(doc, "_autoEnableIO", json_boolean(on), e) < 0)
         return -1;
@@ -234,8 +234,8 @@ static int modified_spec(struct act *a, const json_t *doc, struct volume_spec *s
         s->size_gib = old_size;
     s->has_size = true;
     if (s->size_gib < old_size)
-        return fail(e, "InvalidParameterValue",
-                    "New size cannot be smaller than existing size");
+        return refuse(e, "InvalidParameterValue",
+                      "New size cannot be smaller than existing size");
     if (!s->has_iops && same_type && !str_eq(old_type, "gp2") &&
         json_object_get(doc, "iops")) {
         s->iops = json_integer_value(json_object_get(doc, "iops"));
@@ -255,13 +255,15 @@ static int check_modifiable(struct act *a, const json_t *doc, struct err *e)
 
     status = json_str_or(doc, "status", "");
     if (!str_eq(status, "available") && !str_eq(status, "in-use"))
-        return fail(e, "IncorrectState",
-                    "Cannot modify volume %s while it is in the '%s' state", id, status);
+        return refuse(e, "IncorrectState",
+                      "Cannot modify volume %s while it is in the '%s' state", id,
+                      status);
     if (mod && !str_eq(json_str_or(mod, "modificationState", ""), "failed") &&
         a->now_ms - json_integer_value(json_object_get(mod, "_made")) < 6 * 3600000ll)
-        return fail(e, "VolumeModificationRateExceeded",
-                    "You've reached the maximum modification rate per volume limit. Wait "
-                    "at least 6 hours between modifications per EBS volume.");
+        return refuse(
+            e, "VolumeModificationRateExceeded",
+            "You've reached the maximum modification rate per volume limit. Wait "
+            "at least 6 hours between modifications per EBS volume.");
     return 0;
 }
 
@@ -346,9 +348,9 @@ static int describe_modifications(struct act *a, struct err *e)
                      json_string_value(id) ? json_string_value(id) : "", &doc, e) < 0)
             return -1;
         if (!store_get(a->lab->store, "modification", json_string_value(id)))
-            return fail(e, "InvalidVolumeModification.NotFound",
-                        "Modification for volume '%.40s' does not exist.",
-                        json_string_value(id));
+            return refuse(e, "InvalidVolumeModification.NotFound",
+                          "Modification for volume '%.40s' does not exist.",
+                          json_string_value(id));
     }
     if (store_list(a->lab->store, "modification", &docs, e) < 0 ||
         listing_select(a, &l, docs, &out, e) < 0)
@@ -372,8 +374,8 @@ static int check_copy_source(const json_t *src, struct err *e)
 
     if (str_eq(status, "available") || str_eq(status, "in-use"))
         return 0;
-    return fail(e, "IncorrectState", "Volume '%s' is in the '%s' state.",
-                json_str_or(src, "volumeId", ""), status);
+    return refuse(e, "IncorrectState", "Volume '%s' is in the '%s' state.",
+                  json_str_or(src, "volumeId", ""), status);
 }
 
 /* Clones a volume in its zone: the new one holds what the source held when the call was

@@ -38,7 +38,7 @@ static int check_names(const json_t *list, bool (*known)(const char *), const ch
         const char *s = json_string_value(v);
 
         if (!s || !known(s))
-            return fail(e, code, "Invalid %s: [%.60s]", what, s ? s : "");
+            return refuse(e, code, "Invalid %s: [%.60s]", what, s ? s : "");
     }
     return 0;
 }
@@ -126,9 +126,9 @@ static int check_types(const json_t *list, struct err *e)
         const char *s = json_string_value(v);
 
         if (!s || !type_find(s))
-            return fail(e, "InvalidInstanceType",
-                        "The following supplied instance types do not exist: [%.60s]",
-                        s ? s : "");
+            return refuse(e, "InvalidInstanceType",
+                          "The following supplied instance types do not exist: [%.60s]",
+                          s ? s : "");
     }
     return 0;
 }
@@ -187,9 +187,9 @@ static int describe_types(struct act *a, struct err *e)
     json_t *names = q_list(a->params, "InstanceType"), *docs = NULL, *out = NULL;
 
     if (names && q_str(a->params, "MaxResults"))
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter InstanceType cannot be used with the parameter "
-                    "MaxResults");
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter InstanceType cannot be used with the parameter "
+                      "MaxResults");
     if (check_types(names, e) < 0 || all_types(names, &docs, e) < 0 ||
         listing_select(a, &l, docs, &out, e) < 0)
         return -1;
@@ -223,7 +223,7 @@ static int describe_offerings(struct act *a, struct err *e)
 
     if (!str_eq(kind, "region") && !str_eq(kind, "availability-zone") &&
         !str_eq(kind, "availability-zone-id"))
-        return fail_value(e, "LocationType", kind, "");
+        return refuse_value(e, "LocationType", kind, "");
     docs = json_array();
     if (!docs)
         return err_nomem(e);

@@ -98,7 +98,7 @@ static int check_required(const struct action *action, const json_t *params,
             char name[80];
 
             snprintf(name, sizeof name, "%c%.*s", p[0] | 0x20, (int)first - 1, p + 1);
-            return fail_missing(e, name);
+            return refuse_missing(e, name);
         }
         p += n;
         p += strspn(p, " ");
@@ -115,7 +115,7 @@ static int authenticate(struct call *c, struct err *e)
         sigv4_check_time(&c->sig, lab_now_ms() / 1000, e) < 0)
         return -1;
     if (!str_eq(c->sig.region, LAB_REGION))
-        return fail(
+        return refuse(
             e, str_eq(c->sig.service, "ec2") ? "AuthFailure" : "SignatureDoesNotMatch",
             "Credential should be scoped to a valid Region, not '%.40s': this lab "
             "is " LAB_REGION,
@@ -135,35 +135,37 @@ static int read_params(struct call *c, struct err *e)
     bool sts = str_eq(c->sig.service, "sts");
 
     if (!str_eq(c->sig.service, "ec2") && !sts)
-        return fail(e, "UnsupportedOperation",
-                    "This lab serves EC2 and STS on this port, not '%.40s'",
-                    c->sig.service);
+        return refuse(e, "UnsupportedOperation",
+                      "This lab serves EC2 and STS on this port, not '%.40s'",
+                      c->sig.service);
     if (!str_eq(rq->method, "POST") && !str_eq(rq->method, "GET"))
-        return fail(e, "InvalidAction", "The method %.20s is not supported", rq->method);
+        return refuse(e, "InvalidAction", "The method %.20s is not supported",
+                      rq->method);
     if (rq->body.len && type && !str_starts(type, "application/x-www-form-urlencoded"))
-        return fail(e, "MalformedQueryString",
-                    "The Query protocol wants application/x-www-form-urlencoded, not "
-                    "%.60s",
-                    type);
+        return refuse(e, "MalformedQueryString",
+                      "The Query protocol wants application/x-www-form-urlencoded, not "
+                      "%.60s",
+                      type);
     if (query_parse(rq->raw_query, strlen(rq->raw_query), buf_str(&rq->body),
                     rq->body.len, &c->query, e) < 0)
         return -1;
     c->action_name = q_str(c->query.tree, "Action");
     if (!c->action_name || !*c->action_name)
-        return fail(e, "MissingAction", "The request must contain the parameter Action");
+        return refuse(e, "MissingAction",
+                      "The request must contain the parameter Action");
     version = q_str(c->query.tree, "Version");
     if (!version)
-        return fail_missing(e, "Version");
+        return refuse_missing(e, "Version");
     if (!str_eq(version, sts ? STS_VERSION : API_VERSION))
-        return fail(e, "NoSuchVersion",
-                    "The requested version (%.20s) of service %s does "
-                    "not exist",
-                    version, sts ? "AWSSecurityTokenService" : "AmazonEC2");
+        return refuse(e, "NoSuchVersion",
+                      "The requested version (%.20s) of service %s does "
+                      "not exist",
+                      version, sts ? "AWSSecurityTokenService" : "AmazonEC2");
     c->action = api_find_action(c->sig.service, c->action_name);
     if (!c->action)
-        return fail(e, "InvalidAction",
-                    "The action %.100s is not valid for this web service.",
-                    c->action_name);
+        return refuse(e, "InvalidAction",
+                      "The action %.100s is not valid for this web service.",
+                      c->action_name);
     return 0;
 }
 
@@ -186,12 +188,12 @@ static int check_params(struct call *c, bool *ret_dry_run, struct err *e)
 static int unauthorized(const struct call *c, struct err *e)
 {
     if (str_eq(c->sig.service, "sts"))
-        return fail(e, "AccessDenied", "User: %s is not authorized to perform: sts:%s",
-                    c->who.arn, c->action_name);
-    return fail(e, "UnauthorizedOperation",
-                "You are not authorized to perform this operation. User: %s is not "
-                "authorized to perform: ec2:%s with an explicit deny",
-                c->who.arn, c->action_name);
+        return refuse(e, "AccessDenied", "User: %s is not authorized to perform: sts:%s",
+                      c->who.arn, c->action_name);
+    return refuse(e, "UnauthorizedOperation",
+                  "You are not authorized to perform this operation. User: %s is not "
+                  "authorized to perform: ec2:%s with an explicit deny",
+                  c->who.arn, c->action_name);
 }
 
 static int run_action(struct call *c, struct err *e)
@@ -235,14 +237,14 @@ static int carry_out(struct call *c, struct err *e)
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])
-        return fail(e, c->fault.code, "%s", c->fault.message);
+        return refuse(e, c->fault.code, "%s", c->fault.message);
     if (check_params(c, &dry_run, e) < 0)
         return -1;
     if (c->fault.denied)
         return unauthorized(c, e);
     if (dry_run)
-        return fail(e, "DryRunOperation",
-                    "Request would have succeeded, but DryRun flag is set.");
+        return refuse(e, "DryRunOperation",
+                      "Request would have succeeded, but DryRun flag is set.");
     keeper_settle(c->lab);
     return run_action(c, e);
 }
@@ -272,11 +274,12 @@ static int write_failure(const struct call *c, const char *code, const char *mes
                          struct buf *out, struct err *e)
 {
     bool sts = c->sig.service && str_eq(c->sig.service, "sts");
-    json_t *doc = sts ? json_pack("{s:{s:s, s:s, s:s}, s:s}", "Error", "Type",
-                                  fail_status(code) < 500 ? "Sender" : "Receiver", "Code",
-                                  code, "Message", message, "RequestId", c->request_id)
-                      : json_pack("{s:{s:{s:s, s:s}}, s:s}", "Errors", "Error", "Code",
-                                  code, "Message", message, "RequestID", c->request_id);
+    json_t *doc =
+        sts ? json_pack("{s:{s:s, s:s, s:s}, s:s}", "Error", "Type",
+                        refuse_status(code) < 500 ? "Sender" : "Receiver", "Code", code,
+                        "Message", message, "RequestId", c->request_id)
+            : json_pack("{s:{s:{s:s, s:s}}, s:s}", "Errors", "Error", "Code", code,
+                        "Message", message, "RequestID", c->request_id);
     int r;
 
     if (!doc)
@@ -332,7 +335,7 @@ void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
             if (write_failure(&c, e.aws_code, e.msg, &rp->body, &e2) < 0)
                 buf_reset(&rp->body);
         }
-        rp->status = r == 0 ? 200 : fail_status(e.aws_code);
+        rp->status = r == 0 ? 200 : refuse_status(e.aws_code);
         log_call(&c, rp->status, e.aws_code, started);
     }
     json_decref(c.out);

@@ -36,18 +36,18 @@ int creds_seed(struct lab *lab, struct err *e)
 static int refuse_unknown(const struct sigv4 *s, struct err *e)
 {
     if (str_eq(s->service, "ec2"))
-        return fail(e, "AuthFailure",
-                    "AWS was not able to validate the provided access credentials");
-    return fail(e, "InvalidClientTokenId",
-                "The security token included in the request is invalid.");
+        return refuse(e, "AuthFailure",
+                      "AWS was not able to validate the provided access credentials");
+    return refuse(e, "InvalidClientTokenId",
+                  "The security token included in the request is invalid.");
 }
 
 static int refuse_expired(const struct sigv4 *s, struct err *e)
 {
     if (str_eq(s->service, "ec2"))
-        return fail(e, "RequestExpired", "Request has expired.");
-    return fail(e, "ExpiredToken",
-                "The security token included in the request is expired");
+        return refuse(e, "RequestExpired", "Request has expired.");
+    return refuse(e, "ExpiredToken",
+                  "The security token included in the request is expired");
 }
 
 static int find_session(struct lab *lab, const struct sigv4 *s, struct principal *who,

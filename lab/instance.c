@@ -106,17 +106,18 @@ static int check_wanted_ip(struct lab *lab, const json_t *subnet, const char *wa
     uint32_t ip;
 
     if (inet_pton(AF_INET, wanted, &in) != 1)
-        return fail_value(e, "address", wanted, "Invalid IPv4 address");
+        return refuse_value(e, "address", wanted, "Invalid IPv4 address");
     ip = ntohl(in.s_addr);
     if (ip < net || ip - net >= hosts)
-        return fail(e, "InvalidParameterValue",
-                    "Address %s does not fall within the subnet's address range", wanted);
+        return refuse(e, "InvalidParameterValue",
+                      "Address %s does not fall within the subnet's address range",
+                      wanted);
     /* The first four and the last one are EC2's own. */
     if (ip - net < 4 || ip - net == hosts - 1)
-        return fail(e, "InvalidParameterValue",
-                    "Address %s is in subnet's reserved address range", wanted);
+        return refuse(e, "InvalidParameterValue",
+                      "Address %s is in subnet's reserved address range", wanted);
     if (ip_taken(lab, id, wanted))
-        return fail(e, "InvalidIPAddress.InUse", "Address %s is in use.", wanted);
+        return refuse(e, "InvalidIPAddress.InUse", "Address %s is in use.", wanted);
     return 0;
 }
 
@@ -144,8 +145,8 @@ int instance_pick_ip(struct lab *lab, const json_t *subnet, const char *wanted, 
             return 0;
         }
     }
-    return fail(e, "InsufficientFreeAddressesInSubnet",
-                "The specified subnet '%s' does not have enough free addresses", id);
+    return refuse(e, "InsufficientFreeAddressesInSubnet",
+                  "The specified subnet '%s' does not have enough free addresses", id);
 }
 
 static char *dns_name(char out[64], const char *ip)
@@ -313,7 +314,7 @@ static int one_of(const json_t *options, const char *key, const char *const *wor
     for (; *words; words++)
         if (str_eq(*words, v))
             return 1;
-    return fail_value(e, key, v, "");
+    return refuse_value(e, key, v, "");
 }
 
 int instance_set_metadata(json_t *doc, const json_t *options, struct err *e)

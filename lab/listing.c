@@ -112,23 +112,23 @@ static int check_filters(const struct act *a, const struct listing *l, struct er
     size_t i;
 
     if (json_array_size(filters) > MAX_FILTERS)
-        return fail(e, "FilterLimitExceeded",
-                    "The maximum number of filters is %d per request", MAX_FILTERS);
+        return refuse(e, "FilterLimitExceeded",
+                      "The maximum number of filters is %d per request", MAX_FILTERS);
     json_array_foreach (filters, i, f) {
         const char *name = q_str(f, "Name");
         size_t n = json_array_size(q_list(f, "Value"));
 
         if (!name)
-            return fail_missing(e, "Filter.Name");
+            return refuse_missing(e, "Filter.Name");
         if (!str_starts(name, "tag:") && !find_def(tag_defs, name) &&
             !find_def(l->filters, name))
-            return fail(e, "InvalidParameterValue", "The filter '%.100s' is invalid",
-                        name);
+            return refuse(e, "InvalidParameterValue", "The filter '%.100s' is invalid",
+                          name);
         if (n == 0)
-            return fail(e, "InvalidParameterValue",
-                        "The filter '%.100s' must have at least one value", name);
+            return refuse(e, "InvalidParameterValue",
+                          "The filter '%.100s' must have at least one value", name);
         if (n > MAX_FILTER_VALUES)
-            return fail(
+            return refuse(
                 e, "FilterLimitExceeded",
                 "The maximum number of filter values specified on a single call is "
                 "%d",
@@ -188,21 +188,21 @@ static int read_page(const struct act *a, const struct listing *l, struct page *
     if (r < 0)
         return -1;
     if (r > 0 && page.max < 5)
-        return fail(
+        return refuse(
             e, "InvalidParameterValue",
             "Value ( %lld ) for parameter maxResults is invalid. Expecting a value "
             "greater than 5.",
             (long long)page.max);
     if (r > 0 && l->ids_param && q_list(a->params, l->ids_param))
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter %s cannot be used with the parameter maxResults",
-                    l->ids_param);
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter %s cannot be used with the parameter maxResults",
+                      l->ids_param);
     if (r > 0 && page.max > l->max_page)
         page.max = l->max_page;
     if (token && *token) {
         if (strlen(token) > 60 ||
             sscanf(token, "hlab-%*16[0-9a-f]-%llx%c", &seq, &end) != 1)
-            return fail(e, "InvalidNextToken", "The token '%.60s' is invalid.", token);
+            return refuse(e, "InvalidNextToken", "The token '%.60s' is invalid.", token);
         page.after = (json_int_t)seq;
     }
     *ret = page;
@@ -227,7 +227,7 @@ static int pick_ids(struct act *a, const struct listing *l, struct err *e)
 
     json_array_foreach (ids, i, id) {
         if (!json_is_string(id))
-            return fail_missing(e, l->ids_param);
+            return refuse_missing(e, l->ids_param);
         if (res_find(a->lab, l->res, json_string_value(id), &doc, e) < 0)
             return -1;
     }

@@ -1,7 +1,7 @@
 /* The Query protocol's parameters; see query.h. No state of its own. */
 #include "lab/query.h"
 
-#include "lab/fail.h"
+#include "lab/refuse.h"
 
 #include "base/str.h"
 
@@ -77,8 +77,8 @@ static int insert(json_t *node, const char *name, const char *value, struct err 
         size_t n = strcspn(p, ".");
 
         if (n == 0 || n >= sizeof part || depth == QUERY_MAX_DEPTH)
-            return fail(e, "MalformedQueryString",
-                        "The parameter name %.100s is malformed", name);
+            return refuse(e, "MalformedQueryString",
+                          "The parameter name %.100s is malformed", name);
         memcpy(part, p, n);
         part[n] = 0;
         p += n;
@@ -92,14 +92,14 @@ static int insert(json_t *node, const char *name, const char *value, struct err 
                 return err_nomem(e);
         }
         if (!json_is_object(next))
-            return fail(e, "InvalidParameterCombination",
-                        "The parameter %.100s is given both as a value and a structure",
-                        name);
+            return refuse(e, "InvalidParameterCombination",
+                          "The parameter %.100s is given both as a value and a structure",
+                          name);
         node = next;
     }
     if (next)
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter %.100s is given more than once", name);
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter %.100s is given more than once", name);
     return json_put(node, part, json_string(value), e);
 }
 
@@ -113,17 +113,17 @@ static int add_pair(struct query *q, const char *s, size_t len, struct err *e)
 
     if (query_decode(s, name_len, true, &name, e) < 0 ||
         (eq && query_decode(eq + 1, len - name_len - 1, true, &value, e) < 0))
-        return fail(e, "MalformedQueryString", "The query string is malformed: %s",
-                    "bad percent escape");
+        return refuse(e, "MalformedQueryString", "The query string is malformed: %s",
+                      "bad percent escape");
     if (memchr(buf_str(&name), 0, name.len) || memchr(buf_str(&value), 0, value.len))
-        return fail(e, "MalformedQueryString", "The query string contains a NUL");
+        return refuse(e, "MalformedQueryString", "The query string contains a NUL");
     if (json_object_size(q->flat) >= QUERY_MAX_PARAMS)
-        return fail(e, "MalformedQueryString", "The request has more than %d parameters",
-                    QUERY_MAX_PARAMS);
+        return refuse(e, "MalformedQueryString",
+                      "The request has more than %d parameters", QUERY_MAX_PARAMS);
     /* json_string() refuses what is not UTF-8. */
     v = json_string(buf_str(&value));
     if (!v || json_object_set_new(q->flat, buf_str(&name), v) < 0)
-        return fail(e, "MalformedQueryString", "The query string is not UTF-8");
+        return refuse(e, "MalformedQueryString", "The query string is not UTF-8");
     return insert(q->tree, buf_str(&name), buf_str(&value), e);
 }
 
@@ -262,8 +262,8 @@ int query_check_known(const struct query *q, const char *known, struct err *e)
         if (query_pattern(name, &pattern, e) < 0)
             return -1;
         if (!in_words(known, buf_str(&pattern)))
-            return fail(e, "UnknownParameter", "The parameter %.100s is not recognized",
-                        name);
+            return refuse(e, "UnknownParameter", "The parameter %.100s is not recognized",
+                          name);
     }
     return 0;
 }
@@ -306,14 +306,15 @@ int q_int(const json_t *node, const char *key, json_int_t min, json_int_t max,
     errno = 0;
     v = strtoll(s, &end, 10);
     if (errno || end == s || *end || isspace((unsigned char)*s))
-        return fail(e, "InvalidParameterValue",
-                    "Value (%.100s) for parameter %s is invalid. Must be an integer", s,
-                    key);
+        return refuse(e, "InvalidParameterValue",
+                      "Value (%.100s) for parameter %s is invalid. Must be an integer", s,
+                      key);
     if (v < min || v > max)
-        return fail(e, "InvalidParameterValue",
-                    "Value (%.100s) for parameter %s is invalid. It must be between %lld "
-                    "and %lld",
-                    s, key, (long long)min, (long long)max);
+        return refuse(
+            e, "InvalidParameterValue",
+            "Value (%.100s) for parameter %s is invalid. It must be between %lld "
+            "and %lld",
+            s, key, (long long)min, (long long)max);
     *ret = v;
     return 1;
 }
@@ -329,8 +330,8 @@ int q_bool(const json_t *node, const char *key, bool *ret, struct err *e)
     else if (strcasecmp(s, "false") == 0)
         *ret = false;
     else
-        return fail(e, "InvalidParameterValue",
-                    "Value (%.100s) for parameter %s is invalid. Must be true or false",
-                    s, key);
+        return refuse(e, "InvalidParameterValue",
+                      "Value (%.100s) for parameter %s is invalid. Must be true or false",
+                      s, key);
     return 1;
 }

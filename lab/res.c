@@ -1,7 +1,7 @@
 /* Ids and look-ups; see res.h. */
 #include "lab/res.h"
 
-#include "lab/fail.h"
+#include "lab/refuse.h"
 
 #include "base/rand.h"
 #include "base/str.h"
@@ -77,10 +77,10 @@ static int check_id(enum res r, const char *id, struct err *e)
         return 0;
     if ((r == RES_VOLUME || r == RES_SNAPSHOT) &&
         (!str_starts(id, t->prefix) || id[n] != '-'))
-        return fail(e, "InvalidParameterValue",
-                    "Value (%.100s) for parameter %s is invalid. Expected: '%s-...'.", id,
-                    t->id_member, t->prefix);
-    return fail(e, t->malformed, "Invalid id: \"%.100s\"", id);
+        return refuse(e, "InvalidParameterValue",
+                      "Value (%.100s) for parameter %s is invalid. Expected: '%s-...'.",
+                      id, t->id_member, t->prefix);
+    return refuse(e, t->malformed, "Invalid id: \"%.100s\"", id);
 }
 
 bool res_hidden(struct lab *lab, const json_t *doc)
@@ -97,8 +97,8 @@ static int not_found(const struct res_type *t, const char *id, struct err *e)
     const char *at = strstr(t->text, "%s");
 
     assert(at);
-    return fail(e, t->not_found, "%.*s%.100s%s", (int)(at - t->text), t->text, id,
-                at + 2);
+    return refuse(e, t->not_found, "%.*s%.100s%s", (int)(at - t->text), t->text, id,
+                  at + 2);
 }
 
 int res_find(struct lab *lab, enum res r, const char *id, const json_t **ret,

@@ -1,7 +1,7 @@
 /* Verification of Signature Version 4; see sigv4.h. */
 #include "lab/sigv4.h"
 
-#include "lab/fail.h"
+#include "lab/refuse.h"
 #include "lab/query.h"
 
 #include "base/clock.h"
@@ -96,8 +96,8 @@ void sigv4_release(struct sigv4 *s)
 
 static int incomplete(struct err *e, const char *why)
 {
-    return fail(e, "IncompleteSignature",
-                "The request signature does not conform to AWS standards: %s", why);
+    return refuse(e, "IncompleteSignature",
+                  "The request signature does not conform to AWS standards: %s", why);
 }
 
 /* AKID/20150830/us-east-1/service/aws4_request; the key id itself may not hold '/'. */
@@ -246,8 +246,8 @@ int sigv4_parse(const struct http_request *rq, struct sigv4 *ret, struct err *e)
     else if (strstr(rq->raw_query, "X-Amz-Signature="))
         r = parse_presigned(rq, &s, e);
     else
-        return fail(e, "MissingAuthenticationToken",
-                    "The request is not signed: it has no Authorization header");
+        return refuse(e, "MissingAuthenticationToken",
+                      "The request is not signed: it has no Authorization header");
     if (r < 0) {
         sigv4_release(&s);
         return -1;
@@ -276,13 +276,13 @@ int sigv4_check_time(const struct sigv4 *s, int64_t now_s, struct err *e)
     if (parse_amz_date(s->amz_date, &t, e) < 0)
         return -1;
     if (!str_starts(s->amz_date, s->date))
-        return fail(e, "SignatureDoesNotMatch",
-                    "Date in Credential scope does not match YYYYMMDD from ISO-8601 "
-                    "version of date from HTTP: '%.16s' != '%.16s'",
-                    s->date, s->amz_date);
+        return refuse(e, "SignatureDoesNotMatch",
+                      "Date in Credential scope does not match YYYYMMDD from ISO-8601 "
+                      "version of date from HTTP: '%.16s' != '%.16s'",
+                      s->date, s->amz_date);
     late = s->presigned ? s->expires_s : MAX_SKEW_S;
     if (now_s - t > late || t - now_s > MAX_SKEW_S)
-        return fail(e, "RequestExpired", "Request has expired.");
+        return refuse(e, "RequestExpired", "Request has expired.");
     return 0;
 }
 
@@ -511,14 +511,15 @@ static int check_coverage(const struct http_request *rq, const struct sigv4 *s,
     if (split(s->signed_headers, ';', &names, e) < 0)
         return -1;
     if (!signs(&names, "host"))
-        return fail(e, "SignatureDoesNotMatch",
-                    "'Host' or ':authority' must be a 'SignedHeader' in the AWS "
-                    "Authorization.");
+        return refuse(e, "SignatureDoesNotMatch",
+                      "'Host' or ':authority' must be a 'SignedHeader' in the AWS "
+                      "Authorization.");
     vec_foreach (h, &rq->headers)
         if (str_starts(h->name, "x-amz-") && !signs(&names, h->name))
-            return fail(e, "SignatureDoesNotMatch",
-                        "The header '%.80s' is present in the request but was not signed",
-                        h->name);
+            return refuse(
+                e, "SignatureDoesNotMatch",
+                "The header '%.80s' is present in the request but was not signed",
+                h->name);
     return 0;
 }
 
@@ -530,7 +531,7 @@ int sigv4_verify(const struct http_request *rq, const struct sigv4 *s, const cha
     if (check_coverage(rq, s, e) < 0 || sigv4_sign(rq, s, secret, want, e) < 0)
         return -1;
     if (CRYPTO_memcmp(want, s->signature, sizeof want) != 0)
-        return fail(
+        return refuse(
             e, "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you "
             "provided. Check your AWS Secret Access Key and signing method.");

@@ -25,22 +25,22 @@ int tags_check(const json_t *tags, struct err *e)
         const char *key = q_str(tag, "Key"), *value = q_str_or(tag, "Value", "");
 
         if (!key || !*key)
-            return fail(e, "InvalidParameterValue",
-                        "Tag key cannot be null. Please provide a tag key.");
+            return refuse(e, "InvalidParameterValue",
+                          "Tag key cannot be null. Please provide a tag key.");
         if (utf8_len(key) > 128)
-            return fail(e, "InvalidParameterValue",
-                        "Tag key exceeds the maximum length of 128 characters");
+            return refuse(e, "InvalidParameterValue",
+                          "Tag key exceeds the maximum length of 128 characters");
         if (utf8_len(value) > 256)
-            return fail(e, "InvalidParameterValue",
-                        "Tag value exceeds the maximum length of 256 characters");
+            return refuse(e, "InvalidParameterValue",
+                          "Tag value exceeds the maximum length of 256 characters");
         if (strncasecmp(key, "aws:", 4) == 0)
-            return fail(e, "InvalidParameterValue",
-                        "Tag keys starting with 'aws:' are reserved for internal use");
+            return refuse(e, "InvalidParameterValue",
+                          "Tag keys starting with 'aws:' are reserved for internal use");
         for (j = 0; j < i; j++) {
             other = json_array_get(tags, j);
             if (str_eq_null(q_str(other, "Key"), key))
-                return fail(e, "InvalidParameterValue",
-                            "Duplicate tag key '%.128s' specified.", key);
+                return refuse(e, "InvalidParameterValue",
+                              "Duplicate tag key '%.128s' specified.", key);
         }
     }
     return 0;
@@ -73,8 +73,8 @@ int tags_merge(json_t *doc, const json_t *tags, struct err *e)
         if (set_one(set, q_str(tag, "Key"), q_str_or(tag, "Value", ""), e) < 0)
             return -1;
     if (json_array_size(set) > MAX_TAGS)
-        return fail(e, "TagLimitExceeded",
-                    "The maximum number of Tags for a resource has been reached.");
+        return refuse(e, "TagLimitExceeded",
+                      "The maximum number of Tags for a resource has been reached.");
     return 0;
 }
 
@@ -105,14 +105,15 @@ int tags_from_spec(const json_t *params, const char *type, const char *allowed,
         if (r < 0)
             break;
         if (!t)
-            r = fail(e, "MissingParameter", "Tag specification must have resource type");
+            r = refuse(e, "MissingParameter",
+                       "Tag specification must have resource type");
         else if (!listed(allowed, t))
-            r = fail(e, "InvalidParameterValue",
-                     "'%.60s' is not a valid taggable resource type for this operation.",
-                     t);
+            r = refuse(
+                e, "InvalidParameterValue",
+                "'%.60s' is not a valid taggable resource type for this operation.", t);
         else if (!q_list(spec, "Tag"))
-            r = fail(e, "InvalidParameterValue",
-                     "Tag specification must have at least one tag");
+            r = refuse(e, "InvalidParameterValue",
+                       "Tag specification must have at least one tag");
         else
             r = tags_check(q_list(spec, "Tag"), e);
         if (r == 0 && str_eq(t, type))

@@ -71,20 +71,21 @@ static int check_snapshot(struct lab *lab, struct volume_spec *s, struct err *e)
     if (res_find(lab, RES_SNAPSHOT, s->snapshot_id, &snap, e) < 0)
         return -1;
     if (!str_eq(json_str_or(snap, "status", ""), "completed"))
-        return fail(e, "IncorrectState", "Snapshot is in invalid state - %s",
-                    json_str_or(snap, "status", ""));
+        return refuse(e, "IncorrectState", "Snapshot is in invalid state - %s",
+                      json_str_or(snap, "status", ""));
     gib = json_integer_value(json_object_get(snap, "volumeSize"));
     if (!s->has_size)
         s->size_gib = gib;
     else if (s->size_gib < gib)
-        return fail(e, "InvalidParameterValue",
-                    "Volume of size %lldGB is smaller than snapshot '%s', expect size >= "
-                    "%lldGB",
-                    (long long)s->size_gib, s->snapshot_id, (long long)gib);
+        return refuse(
+            e, "InvalidParameterValue",
+            "Volume of size %lldGB is smaller than snapshot '%s', expect size >= "
+            "%lldGB",
+            (long long)s->size_gib, s->snapshot_id, (long long)gib);
     if (json_bool_or(snap, "encrypted", false)) {
         if (s->has_encrypted && !s->encrypted)
-            return fail(e, "InvalidParameterValue",
-                        "The volume of an encrypted snapshot cannot be unencrypted");
+            return refuse(e, "InvalidParameterValue",
+                          "The volume of an encrypted snapshot cannot be unencrypted");
         s->encrypted = true;
         if (!s->kms_key)
             s->kms_key = json_string_value(json_object_get(snap, "kmsKeyId"));
@@ -98,26 +99,26 @@ static int check_iops(const struct type_rule *t, const struct volume_spec *s,
     json_int_t most = t->iops_per_gib * s->size_gib;
 
     if (!s->has_iops && t->iops_required)
-        return fail(e, "MissingParameter",
-                    "The parameter iops must be specified for %s volumes.", t->name);
+        return refuse(e, "MissingParameter",
+                      "The parameter iops must be specified for %s volumes.", t->name);
     if (!s->has_iops)
         return 0;
     if (!t->max_iops)
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter iops is not supported for %s volumes.", t->name);
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter iops is not supported for %s volumes.", t->name);
     if (s->iops < t->min_iops)
-        return fail(e, "InvalidParameterValue",
-                    "Volume iops of %lld is too low; minimum is %lld.",
-                    (long long)s->iops, (long long)t->min_iops);
+        return refuse(e, "InvalidParameterValue",
+                      "Volume iops of %lld is too low; minimum is %lld.",
+                      (long long)s->iops, (long long)t->min_iops);
     if (s->iops > t->max_iops)
-        return fail(e, "InvalidParameterValue",
-                    "Volume iops of %lld is too high; maximum is %lld.",
-                    (long long)s->iops, (long long)t->max_iops);
+        return refuse(e, "InvalidParameterValue",
+                      "Volume iops of %lld is too high; maximum is %lld.",
+                      (long long)s->iops, (long long)t->max_iops);
     /* gp3 volumes always have their 3,000. */
     if (s->iops > most && s->iops > (str_eq(t->name, "gp3") ? 3000 : 0))
-        return fail(e, "InvalidParameterValue",
-                    "Iops to volume size ratio of %.6f is too high; maximum is %lld.",
-                    (double)s->iops / (double)s->size_gib, (long long)t->iops_per_gib);
+        return refuse(e, "InvalidParameterValue",
+                      "Iops to volume size ratio of %.6f is too high; maximum is %lld.",
+                      (double)s->iops / (double)s->size_gib, (long long)t->iops_per_gib);
     return 0;
 }
 
@@ -129,19 +130,20 @@ static int check_throughput(const struct type_rule *t, const struct volume_spec 
     if (!s->has_throughput)
         return 0;
     if (!t->throughput)
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter throughput is not supported for %s volumes.", t->name);
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter throughput is not supported for %s volumes.",
+                      t->name);
     if (s->throughput < 125 || s->throughput > 2000)
-        return fail(
+        return refuse(
             e, "InvalidParameterValue",
             "Throughput of %lld MiB/s is out of range; it must be between 125 and "
             "2000.",
             (long long)s->throughput);
     if (s->throughput * 4 > iops)
-        return fail(e, "InvalidParameterValue",
-                    "Throughput (MiBps) to iops ratio of %.6f is too high; maximum is "
-                    "0.250000 MiBps per iops.",
-                    (double)s->throughput / (double)iops);
+        return refuse(e, "InvalidParameterValue",
+                      "Throughput (MiBps) to iops ratio of %.6f is too high; maximum is "
+                      "0.250000 MiBps per iops.",
+                      (double)s->throughput / (double)iops);
     return 0;
 }
 
@@ -158,14 +160,15 @@ static int check_account(struct lab *lab, const struct volume_spec *s, struct er
         sum += json_integer_value(json_object_get(d, "size"));
     json_decref(docs);
     if ((json_int_t)n >= lab->set.max_volumes)
-        return fail(e, "VolumeLimitExceeded",
-                    "You have exceeded your maximum volume limit of %lld",
-                    (long long)lab->set.max_volumes);
+        return refuse(e, "VolumeLimitExceeded",
+                      "You have exceeded your maximum volume limit of %lld",
+                      (long long)lab->set.max_volumes);
     if (sum + s->size_gib > lab->set.max_disk_gib)
-        return fail(e, "VolumeLimitExceeded",
-                    "You have exceeded your maximum %s storage limit of %lld GiB in this "
-                    "region.",
-                    s->type, (long long)lab->set.max_disk_gib);
+        return refuse(
+            e, "VolumeLimitExceeded",
+            "You have exceeded your maximum %s storage limit of %lld GiB in this "
+            "region.",
+            s->type, (long long)lab->set.max_disk_gib);
     return 0;
 }
 
@@ -177,29 +180,30 @@ int volume_spec_check(struct lab *lab, struct volume_spec *s, struct err *e)
         s->type = "gp2";
     t = find_rule(s->type);
     if (!t)
-        return fail(e, "UnknownVolumeType",
-                    "Unsupported volume type '%.40s' for volume creation.", s->type);
+        return refuse(e, "UnknownVolumeType",
+                      "Unsupported volume type '%.40s' for volume creation.", s->type);
     if (!s->has_size && !s->snapshot_id)
-        return fail_missing(e, "size/snapshot");
+        return refuse_missing(e, "size/snapshot");
     if (s->snapshot_id && check_snapshot(lab, s, e) < 0)
         return -1;
     if (s->size_gib < t->min_gib)
-        return fail(e, "InvalidParameterValue",
-                    "Volume of %lldGiB is too small for volume type %s; minimum is "
-                    "%lldGiB.",
-                    (long long)s->size_gib, t->name, (long long)t->min_gib);
+        return refuse(e, "InvalidParameterValue",
+                      "Volume of %lldGiB is too small for volume type %s; minimum is "
+                      "%lldGiB.",
+                      (long long)s->size_gib, t->name, (long long)t->min_gib);
     if (s->size_gib > t->max_gib)
-        return fail(e, "InvalidParameterValue",
-                    "Volume of %lldGiB is too large for volume type %s; maximum is "
-                    "%lldGiB.",
-                    (long long)s->size_gib, t->name, (long long)t->max_gib);
+        return refuse(e, "InvalidParameterValue",
+                      "Volume of %lldGiB is too large for volume type %s; maximum is "
+                      "%lldGiB.",
+                      (long long)s->size_gib, t->name, (long long)t->max_gib);
     if (s->kms_key && !s->encrypted)
-        return fail(e, "InvalidParameterDependency",
-                    "The parameter KmsKeyId requires the parameter Encrypted to be set.");
+        return refuse(
+            e, "InvalidParameterDependency",
+            "The parameter KmsKeyId requires the parameter Encrypted to be set.");
     if (s->multi_attach && !t->multi_attach)
-        return fail(e, "InvalidParameterCombination",
-                    "The parameter multiAttachEnabled is not supported for %s volumes.",
-                    t->name);
+        return refuse(e, "InvalidParameterCombination",
+                      "The parameter multiAttachEnabled is not supported for %s volumes.",
+                      t->name);
     if (check_iops(t, s, e) < 0 || check_throughput(t, s, e) < 0)
         return -1;
     return check_account(lab, s, e);
@@ -324,9 +328,9 @@ int volume_copy_spec(struct act *a, const json_t *src, struct volume_spec *s,
         s->size_gib = size;
     s->has_size = true;
     if (s->size_gib < size)
-        return fail(e, "InvalidParameterValue",
-                    "The copy of a volume cannot be smaller than its source (%lld GiB)",
-                    (long long)size);
+        return refuse(e, "InvalidParameterValue",
+                      "The copy of a volume cannot be smaller than its source (%lld GiB)",
+                      (long long)size);
     s->encrypted = json_bool_or(src, "encrypted", false);
     s->kms_key = json_string_value(json_object_get(src, "kmsKeyId"));
     return volume_spec_check(a->lab, s, e);

@@ -1,7 +1,7 @@
 /* The region's zones; see zones.h. */
 #include "lab/zones.h"
 
-#include "lab/fail.h"
+#include "lab/refuse.h"
 #include "lab/lab.h"
 #include "lab/query.h"
 
@@ -35,8 +35,8 @@ int zone_from_params(const json_t *params, const char **ret, struct err *e)
     const char *id = q_str(params, "AvailabilityZoneId");
 
     if (name && id)
-        return fail(e, "InvalidParameterCombination",
-                    "AvailabilityZone and AvailabilityZoneId cannot be used together");
+        return refuse(e, "InvalidParameterCombination",
+                      "AvailabilityZone and AvailabilityZoneId cannot be used together");
     if (!name && !id)
         return 0;
     for (size_t i = 0; i < ZONES_N; i++)
@@ -44,6 +44,6 @@ int zone_from_params(const json_t *params, const char **ret, struct err *e)
             *ret = names[i];
             return 0;
         }
-    return fail(e, "InvalidZone.NotFound", "The zone '%.60s' does not exist.",
-                name ? name : id);
+    return refuse(e, "InvalidZone.NotFound", "The zone '%.60s' does not exist.",
+                  name ? name : id);
 }

@@ -1,11 +1,11 @@
-/* Errors as the API answers them; see fail.h. No state. */
-#include "lab/fail.h"
+/* Errors as the API answers them; see refuse.h. No state. */
+#include "lab/refuse.h"
 
 #include "base/str.h"
 
 #include <stdio.h>
 
-int fail(struct err *e, const char *code, const char *fmt, ...)
+int refuse(struct err *e, const char *code, const char *fmt, ...)
 {
     va_list ap;
 
@@ -16,19 +16,20 @@ int fail(struct err *e, const char *code, const char *fmt, ...)
     return -1;
 }
 
-int fail_missing(struct err *e, const char *name)
+int refuse_missing(struct err *e, const char *name)
 {
-    return fail(e, "MissingParameter", "The request must contain the parameter %s", name);
+    return refuse(e, "MissingParameter", "The request must contain the parameter %s",
+                  name);
 }
 
-int fail_value(struct err *e, const char *name, const char *value, const char *why)
+int refuse_value(struct err *e, const char *name, const char *value, const char *why)
 {
-    return fail(e, "InvalidParameterValue",
-                "Value (%.200s) for parameter %s is invalid.%s%s", value, name,
-                *why ? " " : "", why);
+    return refuse(e, "InvalidParameterValue",
+                  "Value (%.200s) for parameter %s is invalid.%s%s", value, name,
+                  *why ? " " : "", why);
 }
 
-unsigned fail_status(const char *code)
+unsigned refuse_status(const char *code)
 {
     static const struct {
         const char *code;
