@@ -16,6 +16,8 @@
 #define KEY_CARRIER_ROOT    "carrier/root"
 #define CONSOLE_LINES       12
 #define DEFAULT_BOOT_WAIT_S 900
+#define PROMPT_WAIT_NS      (180 * NS_PER_S)
+#define PROMPT_POLL_NS      (3 * NS_PER_S)
 #define SETTLE_TRIES        10
 #define SETTLE_WAIT_NS      (2 * NS_PER_S)
 
@@ -277,6 +279,23 @@ static char *console_of(struct restore_ctx *ctx, const char *id)
     return tail;
 }
 
+/* Status checks pass when the network answers, which may be before the console has its
+ * prompt. A guest that writes nothing there is not waited for, and none is for long. */
+static char *console_with_prompt(struct restore_ctx *ctx, const char *id)
+{
+    uint64_t deadline_ns = clock_mono_ns() + PROMPT_WAIT_NS;
+    struct err stopped;
+
+    for (;;) {
+        char *tail = console_of(ctx, id);
+
+        if (!tail || !*tail || strstr(tail, "login:") || clock_mono_ns() > deadline_ns ||
+            cancel_sleep_ns(ctx->cancel, PROMPT_POLL_NS, &stopped) < 0)
+            return tail;
+        free(tail);
+    }
+}
+
 static int keep_result(struct job *job, const struct ec2_instance *i, const char *checks,
                        const char *console, struct err *e)
 {
@@ -305,7 +324,8 @@ int step_first_boot(struct job *job, void *vctx, struct err *e)
         r = ec2_wait_instance_status_ok(ctx->aws, id, &opt, e);
     if (r < 0 && e->kind == ERR_CANCELLED)
         return -1;
-    console = console_of(ctx, id);
+    console = r < 0 || ctx->params->no_wait ? console_of(ctx, id)
+                                            : console_with_prompt(ctx, id);
     if (r < 0) {
         if (console)
             job_event(job, JOB_EVENT_ERROR, "last lines of the console: %s", console);
