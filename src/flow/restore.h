@@ -131,8 +131,8 @@ int guest_check_source(const struct restore_params *params, size_t n_disks,
 
 /* ---- permissions.c ---- */
 
-/* Asks EC2, by dry runs, whether every action of the plan is allowed. ERR_DENIED names
- * those that are not. */
+/* Asks EC2, by dry runs, whether what the plan creates may be created, with the real
+ * parameters. ERR_DENIED names the actions that are not allowed. */
 int permissions_check(struct aws *aws, const struct restore_params *params,
                       const struct plan *plan, struct err *e) err_warn_unused;
 
