@@ -79,3 +79,31 @@ int json_add(json_t *array, json_t *value, struct err *e)
 {
     return json_array_append_new(array, value) < 0 ? err_nomem(e) : 0;
 }
+
+json_t *json_from_strv(const struct strv *v, struct err *e)
+{
+    json_t *a = json_array();
+
+    if (!a)
+        err_nomem(e);
+    vec_foreach (s, v)
+        if (a && json_add(a, json_string(*s), e) < 0) {
+            json_decref(a);
+            a = NULL;
+        }
+    return a;
+}
+
+int json_to_strv(const json_t *array, struct strv *ret, struct err *e)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach (array, i, v) {
+        if (!json_is_string(v))
+            return err_set(e, ERR_INPUT, "a list holds something that is no string");
+        if (strv_add(ret, json_string_value(v), e) < 0)
+            return -1;
+    }
+    return 0;
+}

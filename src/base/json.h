@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 
+#include "base/strv.h"
+
 #include <jansson.h>
 #include <stdint.h>
 
@@ -28,6 +30,11 @@ int json_text(const json_t *value, char **ret, struct err *e) err_warn_unused;
 
 /* Adds or replaces a member, taking over `value` (NULL counts as out of memory). */
 int json_put(json_t *obj, const char *key, json_t *value, struct err *e) err_warn_unused;
+/* An array of the strings, owned; NULL with e set when out of memory. */
+json_t *json_from_strv(const struct strv *v, struct err *e) err_warn_unused;
+/* Appends an array's strings; NULL is an empty array, another element ERR_INPUT. */
+int json_to_strv(const json_t *array, struct strv *ret, struct err *e) err_warn_unused;
+
 /* Appends to an array, taking over `value`. */
 int json_add(json_t *array, json_t *value, struct err *e) err_warn_unused;
 

@@ -17,13 +17,6 @@
 #define LONG_BASE   1000 /* getopt's value of the option at index 0 */
 #define HELP_COLUMN 28
 
-void string_list_release(struct string_list *l)
-{
-    vec_foreach (s, l)
-        free(*s);
-    vec_release(l);
-}
-
 static void *value_of(const struct option_def *d, void *values)
 {
     return (char *)values + d->offset;
@@ -48,8 +41,7 @@ static int set_value(const struct option_def *d, void *values, const char *text,
                      bool first, const char *where, struct err *e)
 {
     void *v = value_of(d, values);
-    struct string_list *list = v;
-    char *copy;
+    struct strv *list = v;
     int r = 0;
 
     switch (d->type) {
@@ -65,13 +57,8 @@ static int set_value(const struct option_def *d, void *values, const char *text,
         break;
     case OPTION_LIST:
         if (first)
-            string_list_release(list);
-        copy = str_dup(text, e);
-        if (!copy || vec_push(list, copy, e) < 0) {
-            free(copy);
-            return -1;
-        }
-        return 0;
+            strv_release(list);
+        return strv_add(list, text, e);
     case OPTION_HEADING:
         break;
     }
@@ -295,7 +282,7 @@ void options_release(const struct option_def *defs, void *values)
             free(*s);
             *s = NULL;
         } else if (d->type == OPTION_LIST) {
-            string_list_release(value_of(d, values));
+            strv_release(value_of(d, values));
         }
     }
 }

@@ -4,7 +4,7 @@
 #define HOTADD_CLI_OPTIONS_H
 
 #include "base/err.h"
-#include "base/vec.h"
+#include "base/strv.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,11 +14,9 @@ enum option_type {
     OPTION_STRING, /* char *, owned by the command's struct */
     OPTION_U64,    /* uint64_t */
     OPTION_BYTES,  /* uint64_t, "10G" */
-    OPTION_LIST,   /* struct string_list: may be given several times */
+    OPTION_LIST,   /* struct strv: may be given several times */
     OPTION_HEADING /* no option: a line between groups in --help */
 };
-
-struct string_list VEC(char *);
 
 struct option_def {
     const char *name; /* long name, without dashes */
@@ -52,7 +50,5 @@ int options_parse(int argc, char **argv, const struct command_help *help,
 
 /* Releases the strings and lists that the table describes. */
 void options_release(const struct option_def *defs, void *values);
-
-void string_list_release(struct string_list *l);
 
 #endif

@@ -11,10 +11,6 @@ struct restore_options {
     bool dry_run;
 };
 
-/* Lists of the params and of options are the same thing under two names. */
-_Static_assert(sizeof(struct param_list) == sizeof(struct string_list),
-               "an option list is a parameter list");
-
 /* Fills o from the command line, with params.source made absolute. 1: --help. */
 int restore_options_parse(int argc, char **argv, const struct command_help *help,
                           struct restore_options *o, struct err *e) err_warn_unused;

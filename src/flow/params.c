@@ -11,25 +11,10 @@
 
 void restore_params_release(struct restore_params *p)
 {
-#define FREE_STR(f) free(p->f);
-#define FREE_LIST(f)                                                                     \
-    vec_foreach (s, &p->f)                                                               \
-        free(*s);                                                                        \
-    vec_release(&p->f);
+#define FREE_STR(f)  free(p->f);
+#define FREE_LIST(f) strv_release(&p->f);
     RESTORE_PARAM_FIELDS(FREE_STR, NONE, NONE, FREE_LIST)
     memset(p, 0, sizeof *p);
-}
-
-static int put_list(json_t *o, const char *key, const struct param_list *l, struct err *e)
-{
-    json_t *a = json_array();
-
-    if (json_put(o, key, a, e) < 0)
-        return -1;
-    vec_foreach (s, l)
-        if (json_add(a, json_string(*s), e) < 0)
-            return -1;
-    return 0;
 }
 
 static int put_all(json_t *o, const struct restore_params *p, struct err *e)
@@ -44,7 +29,7 @@ static int put_all(json_t *o, const struct restore_params *p, struct err *e)
     if (p->f && json_put(o, #f, json_true(), e) < 0)                                     \
         return -1;
 #define PUT_LIST(f)                                                                      \
-    if (p->f.n && put_list(o, #f, &p->f, e) < 0)                                         \
+    if (p->f.n && json_put(o, #f, json_from_strv(&p->f, e), e) < 0)                      \
         return -1;
     RESTORE_PARAM_FIELDS(PUT_STR, PUT_U64, PUT_FLAG, PUT_LIST)
     return 0;
@@ -65,24 +50,6 @@ json_t *restore_params_json(const struct restore_params *p, struct err *e)
     return o;
 }
 
-static int get_list(const json_t *a, struct param_list *l, struct err *e)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach (a, i, v) {
-        char *s = json_is_string(v) ? str_dup(json_string_value(v), e) : NULL;
-
-        if (!s)
-            return err_set(e, ERR_INPUT, "the journal's list of words is damaged");
-        if (vec_push(l, s, e) < 0) {
-            free(s);
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int restore_params_from_json(const json_t *o, struct restore_params *ret, struct err *e)
 {
     struct restore_params *p = ret;
@@ -93,7 +60,7 @@ int restore_params_from_json(const json_t *o, struct restore_params *ret, struct
 #define GET_U64(f)  p->f = json_u64_or(o, #f, 0);
 #define GET_FLAG(f) p->f = json_bool_or(o, #f, false);
 #define GET_LIST(f)                                                                      \
-    if (get_list(json_object_get(o, #f), &p->f, e) < 0)                                  \
+    if (json_to_strv(json_object_get(o, #f), &p->f, e) < 0)                              \
         return -1;
     RESTORE_PARAM_FIELDS(GET_STR, GET_U64, GET_FLAG, GET_LIST)
     return 0;
@@ -116,7 +83,7 @@ static int one_of(const char *value, const char *option, const char *const *word
     return err_set(e, ERR_USAGE, "--%s %s: must be one of %s", option, value, list);
 }
 
-static int check_tags(const struct param_list *tags, struct err *e)
+static int check_tags(const struct strv *tags, struct err *e)
 {
     vec_foreach (t, tags) {
         const char *eq = strchr(*t, '=');

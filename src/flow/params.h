@@ -6,12 +6,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "base/vec.h"
+#include "base/strv.h"
 
 #include <jansson.h>
 #include <stdint.h>
-
-struct param_list VEC(char *);
 
 /* The fields, once, for the struct, the JSON and the release. A string left NULL, a
  * number left 0 and a flag left false mean "hotadd chooses" or "no". */
@@ -52,7 +50,7 @@ struct restore_params {
 #define AS_STR(f)  char *f;
 #define AS_U64(f)  uint64_t f;
 #define AS_FLAG(f) bool f;
-#define AS_LIST(f) struct param_list f;
+#define AS_LIST(f) struct strv f;
     RESTORE_PARAM_FIELDS(AS_STR, AS_U64, AS_FLAG, AS_LIST)
 #undef AS_STR
 #undef AS_U64

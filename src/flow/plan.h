@@ -4,7 +4,7 @@
 #define HOTADD_FLOW_PLAN_H
 
 #include "base/auto.h"
-#include "base/vec.h"
+#include "base/strv.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -46,7 +46,7 @@ struct plan {
 #define AS_FIELD(f) char *f;
     PLAN_STRINGS(AS_FIELD)
 #undef AS_FIELD
-    struct VEC(char *) security_group_ids; /* owned strings; empty: the VPC's default */
+    struct strv security_group_ids; /* empty: the VPC's default */
     struct VEC(struct plan_volume) volumes;
     uint64_t slot_limit; /* EBS volumes the proxy takes in all */
     bool proxy_xen;      /* the proxy's hypervisor shows /dev/xvd names */

@@ -351,19 +351,13 @@ static int choose_groups(struct look *l, struct err *e)
 {
     vec_foreach (g, &l->params->security_groups) {
         struct ec2_security_groups found = {0};
-        char *id = NULL;
-        int r;
 
         if (ec2_describe_security_groups(l->aws, &(struct ec2_query){.ids = EC2_STRS(*g)},
                                          &found, e) < 0)
             return err_prefix(e, "--security-group %s", *g);
         ec2_security_groups_release(&found);
-        id = str_dup(*g, e);
-        r = id ? vec_push(&l->plan->security_group_ids, id, e) : -1;
-        if (r < 0) {
-            free(id);
+        if (strv_add(&l->plan->security_group_ids, *g, e) < 0)
             return -1;
-        }
     }
     return 0;
 }
