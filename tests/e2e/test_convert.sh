@@ -28,7 +28,7 @@ same "a dry run makes nothing" "$before" "$(cloud_state)"
 
 # ---- convert ----
 
-run convert convert --json --verify --tag purpose=test --boot-timeout 400 "$demo.ova"
+run convert convert --json --verify --tag purpose=test --boot-timeout 700 "$demo.ova"
 exits convert 0 "convert runs through to a booted instance"
 if [ "$code" != 0 ]; then
     say "$("$hotadd" jobs "$(last_job)" 2>&1 | tail -n 30 | sed '2,$s/^/# /')"

@@ -121,7 +121,7 @@ if [ "$demo" = yes ]; then
     guest=$(demo_guest) || exit 1
     before=$(cloud_state)
     HOTADD_JOURNAL=$dir/demo.db
-    kill_in restore-data demo-data convert --max-rate 60M --boot-timeout 400 "$guest.ova"
+    kill_in restore-data demo-data convert --max-rate 60M --boot-timeout 700 "$guest.ova"
     wait_until 10 sh -c '! pgrep -f "hotadd-guest.*$0" >/dev/null' "$dir"
     copied=$(job_field "$job" .done_bytes)
     "$hotadd" resume "$job" >"$dir/demo-inject.out" 2>"$dir/demo-inject.err" &
