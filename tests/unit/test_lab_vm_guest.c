@@ -118,7 +118,7 @@ static int teardown(void **state)
 /* Waits until the console holds the text that many times. */
 static void wait_console(const struct fixture *f, const char *text, size_t times)
 {
-    uint64_t deadline_ns = clock_mono_ns() + 60 * NS_PER_S;
+    uint64_t deadline_ns = clock_mono_ns() + 240 * NS_PER_S;
 
     for (;;) {
         auto_buf struct buf b = BUF_INIT;
@@ -139,7 +139,7 @@ static void wait_console(const struct fixture *f, const char *text, size_t times
 
 static void wait_health(struct fixture *f)
 {
-    uint64_t deadline_ns = clock_mono_ns() + 30 * NS_PER_S;
+    uint64_t deadline_ns = clock_mono_ns() + 120 * NS_PER_S;
 
     for (;;) {
         struct vm_health h = vm_health(f->vm);
@@ -210,12 +210,12 @@ static void test_linux_on_bios_has_all_of_nitro(void **state)
     pthread_mutex_unlock(&f->lock);
     check_relay(f);
     /* A clean reboot, and then a clean stop, by the power button. */
-    assert_ok(vm_reboot(f->vm, 60 * NS_PER_S, e));
+    assert_ok(vm_reboot(f->vm, 120 * NS_PER_S, e));
     wait_console(f, "power button", 1);
     wait_console(f, "boot 2", 1);
     wait_console(f, "tiny login:", 2);
     wait_health(f);
-    assert_ok(vm_stop(f->vm, false, 60 * NS_PER_S, e));
+    assert_ok(vm_stop(f->vm, false, 120 * NS_PER_S, e));
     wait_console(f, "power button", 2);
     struct pollfd p = {.fd = vm_ended_fd(f->vm), .events = POLLIN};
     char why[256];
