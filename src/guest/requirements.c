@@ -12,6 +12,9 @@
 
 static int say(struct verdict *v, enum finding_state state, enum finding_fix fix,
                struct err *e, const char *fmt, va_list ap)
+    __attribute__((format(printf, 5, 0)));
+static int say(struct verdict *v, enum finding_state state, enum finding_fix fix,
+               struct err *e, const char *fmt, va_list ap)
 {
     v->state = state;
     v->fix = fix;

@@ -226,6 +226,14 @@ static void test_root_and_resume_are_renamed(void **state)
                "root=UUID=r resume=/dev/sdb2 x=\"a b\" net.ifnames=0 biosdevname=0");
 }
 
+static void test_an_open_quote_is_refused(void **state)
+{
+    const struct cmdline_want want = {.serial_console = true};
+    auto_buf struct buf b = BUF_INIT;
+
+    assert_fails(cmdline_apply("ro x='y", &want, &b, e), ERR_UNSUPPORTED, "open quote");
+}
+
 static void test_last_value_of_a_parameter(void **state)
 {
     auto_free char *v = NULL, *none = NULL;
@@ -255,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_console_is_added_once),
         cmocka_unit_test(test_a_timeout_that_is_set_stays),
         cmocka_unit_test(test_root_and_resume_are_renamed),
+        cmocka_unit_test(test_an_open_quote_is_refused),
         cmocka_unit_test(test_last_value_of_a_parameter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,12 +100,25 @@ static int add_wanted(struct strv *words, const struct cmdline_want *want, struc
     return 0;
 }
 
+/* An open quote would swallow what we add. */
+static bool quotes_closed(const char *s)
+{
+    char quote = 0;
+
+    for (; *s; s++)
+        if (*s == '"' || *s == '\'')
+            quote = !quote ? *s : quote == *s ? 0 : quote;
+    return !quote;
+}
+
 int cmdline_apply(const char *args, const struct cmdline_want *want, struct buf *out,
                   struct err *e)
 {
     auto_strv struct strv words = {0};
     auto_free char *joined = NULL;
 
+    if (!quotes_closed(args))
+        return err_set(e, ERR_UNSUPPORTED, "kernel options with an open quote: %s", args);
     if (text_words(args, true, &words, e) < 0)
         return -1;
     if (want->map)

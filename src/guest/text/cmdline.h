@@ -28,7 +28,7 @@ struct cmdline_want {
 };
 
 /* The words with the wanted ones added at the end; nothing changes when all are there.
- * Appends to out. */
+ * Appends to out. ERR_UNSUPPORTED: a quote stays open. */
 int cmdline_apply(const char *args, const struct cmdline_want *want, struct buf *out,
                   struct err *e) err_warn_unused;
 

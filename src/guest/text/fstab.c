@@ -152,7 +152,7 @@ int fstab_rewrite(const char *text, const struct fstab_change *changes, size_t n
             rewrite_line(l, c, out);
         else
             buf_add(out, l.s, l.len);
-        buf_adds(out, l.s[l.len] == '\r' ? "\r\n" : l.s[l.len] ? "\n" : "");
+        text_add_end(out, l);
     }
     return buf_check(out, e);
 }

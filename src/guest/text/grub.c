@@ -299,8 +299,7 @@ int grub_cfg_rewrite(const char *text, const struct cmdline_want *want, struct b
     while (text_next(&at, &l)) {
         if (rewrite_line(l, want, out, e) < 0)
             return -1;
-        if (l.s[l.len])
-            buf_addc(out, '\n');
+        text_add_end(out, l);
     }
     return buf_check(out, e);
 }

@@ -24,6 +24,16 @@ bool text_next(const char **at, struct text_line *ret)
     return true;
 }
 
+void text_add_end(struct buf *b, struct text_line l)
+{
+    const char *p = l.s + l.len;
+
+    if (*p == '\r')
+        buf_addc(b, *p++);
+    if (*p == '\n')
+        buf_addc(b, *p);
+}
+
 static bool blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v';

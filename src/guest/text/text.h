@@ -12,6 +12,9 @@ struct text_line {
     size_t len;    /* without the newline and a carriage return before it */
 };
 bool text_next(const char **at, struct text_line *ret);
+/* Appends what ended the line in its text: a newline, perhaps with a carriage return, or
+ * nothing. */
+void text_add_end(struct buf *b, struct text_line l);
 
 /* Walks lines as text_next(), but gives an owned copy with white space removed at both
  * ends, comments (from the first non-blank character `comment`, 0 for none) and empty

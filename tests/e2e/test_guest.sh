@@ -1,0 +1,229 @@
+#!/bin/bash
+# The guest's part end to end, with nothing else of hotadd: hotadd-guest on the demo
+# guest's own disks. What is found, what a dry run plans without touching a byte, the
+# conversion, a check that finds nothing left, a second conversion that finds nothing to
+# do, and the machine booted from NVMe disks to a login on its serial port with an address
+# by DHCP. Then disks that must be refused, each by name.
+#
+# Appliances and the boot take turns with other tests on HOTADD_QEMU_LOCK.
+#
+# usage: test_guest.sh HOTADD-GUEST
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+guest=${1:?usage: test_guest.sh HOTADD-GUEST}
+lock=${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
+n=0 bad=0
+
+pass() { echo "ok $((n += 1)) - $1"; }
+fail() { # NAME, why on standard input
+    echo "not ok $((n += 1)) - $1"
+    sed 's/^/# /'
+    bad=1
+}
+same() { # NAME EXPECTED GOT
+    if [ "$2" = "$3" ]; then pass "$1"; else diff <(echo "$2") <(echo "$3") | fail "$1"; fi
+}
+skip_all() {
+    echo "1..0 # SKIP $*"
+    exit 0
+}
+
+for need in jq:jq flock:util-linux qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs \
+    sfdisk:fdisk ssh:openssh-client; do
+    command -v "${need%%:*}" >/dev/null || skip_all "${need%%:*} is missing: install ${need#*:}"
+done
+[ "$(id -u)" = 0 ] || skip_all "needs root to build the guest"
+cache=${HOTADD_TEST_CACHE:-/var/cache/hotadd}
+made=$("$here/../../tools/make-guest" --cache "$cache" --output "$cache/guests" 2>&1) ||
+    skip_all "the demo guest cannot be built here: $(echo "$made" | tail -n 1)"
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/hotadd-guest-test.XXXXXX") || exit 1
+qemu=''
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+    [ -z "$qemu" ] || { kill "$qemu"; wait "$qemu"; } 2>/dev/null
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+# ask NAME OP OPTIONS DISK...: hotadd-guest's last line in $work/NAME, the seconds it took
+# in $seconds. Its standard input stays open for as long as it is wanted.
+ask() {
+    local name=$1 op=$2 options=$3 disks start
+    shift 3
+    disks=$(printf '%s\n' "$@" | jq -R '{path: .}' | jq -sc .)
+    mkfifo "$work/ask"
+    flock "$lock" true
+    start=$EPOCHREALTIME
+    flock "$lock" timeout 600 "$guest" <"$work/ask" >"$work/$name.out" 2>"$work/$name.err" &
+    exec 7>"$work/ask"
+    rm "$work/ask"
+    jq -nc --arg op "$op" --argjson d "$disks" --argjson o "$options" \
+        '{op: $op, disks: $d, options: $o}' >&7
+    wait $!
+    exec 7>&-
+    seconds=$(printf '%.0f' "$(jq -n "$EPOCHREALTIME - $start")")
+    tail -n 1 "$work/$name.out" >"$work/$name"
+}
+
+# states NAME: "id state" of all that is neither met nor unneeded.
+states() {
+    jq -r '(.result.info // .result).findings[] | select(.state != "met" and .state != "not-needed")
+        | "\(.id) \(.state) \(.fix)"' "$work/$1"
+}
+
+disk1=$work/disk1.raw disk2=$work/disk2.raw
+cp --sparse=always --reflink=auto "$cache/guests/demo-disk1.raw" "$disk1"
+cp --sparse=always --reflink=auto "$cache/guests/demo-disk2.raw" "$disk2"
+digest() { sha256sum "$disk1" "$disk2" | cut -d ' ' -f 1; }
+
+# ---- the demo guest ----
+
+before=$(digest)
+ask check check '{"firmware": "bios"}' "$disk1" "$disk2"
+echo "# check: $seconds s"
+same 'the unconverted guest lacks what VMware had no need of' \
+    'linux-nvme fixable convert
+linux-fstab fixable convert
+linux-interface fixable convert
+linux-console fixable convert
+linux-nvme-timeout fixable convert
+linux-vmware-tools fixable convert' "$(states check)"
+same 'the facts' 'debian x86_64 msdos ext4 grub2 initramfs-tools ifupdown true' \
+    "$(jq -r '.result | "\(.distro) \(.arch) \(.partitioning) \(.root_fs) \(.boot_loader) \(.initramfs_tool) \(.network_tool) \(.fits_nitro)"' "$work/check")"
+
+ask restore check '{"purpose": "restore"}' "$disk1" "$disk2"
+same 'for a restore that is refused' 'linux-nvme refused none
+linux-fstab refused none
+linux-interface refused none' "$(states restore)"
+
+ask dry convert '{"dry_run": true}' "$disk1" "$disk2"
+same 'a dry run plans' '/boot/initrd.img true' \
+    "$(jq -r '.result.edits[0].path' "$work/dry" | sed 's/-[0-9].*//') $(jq '.result.edits | length > 5' "$work/dry")"
+same 'check and dry run change not a byte' "$before" "$(digest)"
+
+ask convert convert '{"profile": "both", "firmware": "bios"}' "$disk1" "$disk2"
+echo "# convert: $seconds s"
+if jq -e '.result.changed | length > 5' "$work/convert" >/dev/null; then
+    pass 'the guest is converted'
+else
+    cat "$work/convert" "$work/convert.err" | fail 'the guest is converted'
+fi
+
+ask after check '{"purpose": "restore", "profile": "both"}' "$disk1" "$disk2"
+same 'a second check finds nothing left to do' '' "$(states after)"
+same 'the drivers are in the initramfs' 'nvme initramfs
+xen-blkfront initramfs' "$(jq -r '.result.kernels[0].drivers[] | select(.place == "initramfs")
+    | "\(.name) \(.place)"' "$work/after")"
+
+ask again convert '{"profile": "both"}' "$disk1" "$disk2"
+same 'a second conversion changes nothing' '{"edits":[],"changed":[]}' \
+    "$(jq -c '.result | {edits, changed}' "$work/again")"
+
+# ---- booted as Nitro would ----
+
+free_port() {
+    local port
+    for ((port = 20400; port < 20500; port++)); do
+        (: </dev/tcp/127.0.0.1/$port) 2>/dev/null || { echo "$port"; return; }
+    done
+}
+
+# boot SECONDS: returns 0 once the serial port asks for a login.
+boot() {
+    local end
+    port=$(free_port)
+    exec 8>"$lock"
+    flock 8
+    qemu-system-x86_64 -machine q35 -accel tcg -m 1024 -smp 2 -nodefaults -display none -no-reboot \
+        -drive "file=$disk1,format=raw,snapshot=on,if=none,id=one" \
+        -device nvme,drive=one,serial=vol1,bootindex=1 \
+        -drive "file=$disk2,format=raw,snapshot=on,if=none,id=two" \
+        -device nvme,drive=two,serial=vol2 \
+        -netdev "user,id=net,hostfwd=tcp:127.0.0.1:$port-:22" -device e1000,netdev=net \
+        -serial "file:$work/serial" 8>&- &
+    qemu=$!
+    end=$((SECONDS + $1))
+    while ((SECONDS < end)) && kill -0 "$qemu" 2>/dev/null; do
+        grep -aq 'login:' "$work/serial" 2>/dev/null && return 0
+        sleep 1
+    done
+    return 1
+}
+
+if boot 400; then
+    pass 'it boots from NVMe to a login on the serial port'
+else
+    tail -n 20 "$work/serial" | fail 'it boots from NVMe to a login on the serial port'
+fi
+seen=$(ssh -q -p "$port" -i "$cache/guests/demo.key" -o BatchMode=yes -o ConnectTimeout=60 \
+    -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@127.0.0.1 \
+    'ip -4 -o addr show eth0 | grep -c 10.0.2.15; findmnt -no SOURCE /; findmnt -no SOURCE /srv/data')
+same 'DHCP on eth0, both disks mounted by UUID' '1
+/dev/nvme0n1p1
+/dev/nvme1n1p1' "$seen"
+kill "$qemu"
+wait "$qemu" 2>/dev/null
+qemu=''
+exec 8>&-
+
+# ---- what must be refused ----
+
+# refused NAME ID TEXT DISK...: the check says so, and a conversion does not start.
+refused() {
+    local name=$1 id=$2 text=$3
+    shift 3
+    ask no check '{}' "$@"
+    if jq -e --arg id "$id" --arg text "$text" \
+        '.result.findings[] | select(.id == $id and .state == "refused" and (.seen | contains($text)))' \
+        "$work/no" >/dev/null; then
+        pass "$name is refused"
+    else
+        fail "$name is refused" <"$work/no"
+    fi
+}
+
+# partitioned FILE MIB TYPE: one partition from 1 MiB on.
+partitioned() {
+    truncate -s "$2M" "$1"
+    echo "start=2048, type=$3" | sfdisk --quiet --no-reread --no-tell-kernel "$1" >/dev/null
+}
+
+# linux_disk FILE: a file system that looks like a Linux root.
+linux_disk() {
+    mkdir -p "$work/tree/etc"
+    echo 'ID=debian' >"$work/tree/etc/os-release"
+    truncate -s 32M "$1"
+    mke2fs -q -F -t ext4 -d "$work/tree" "$1"
+}
+
+truncate -s 16M "$work/empty"
+refused 'an empty disk' one-system 'no operating system found' "$work/empty"
+
+partitioned "$work/luks" 16 83
+printf 'LUKS\272\276\0\2' | dd of="$work/luks" bs=1M seek=1 conv=notrunc status=none
+refused 'an encrypted disk' linux-encryption '/dev/sda1 is encrypted (crypto_LUKS)' "$work/luks"
+
+linux_disk "$work/one"
+linux_disk "$work/two"
+refused 'a machine with two systems' one-system '2 operating systems' "$work/one" "$work/two"
+
+if command -v mkntfs >/dev/null && command -v ntfscp >/dev/null; then
+    truncate -s 32M "$work/ntfs"
+    mkntfs -q -F "$work/ntfs" >/dev/null 2>&1
+    if command -v guestfish >/dev/null; then
+        flock "$lock" env LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg \
+            guestfish --format=raw -a "$work/ntfs" run : mount /dev/sda / : \
+            mkdir-p /Windows/System32/config 2>"$work/fish.err" || cat "$work/fish.err"
+        refused 'Windows' windows-supported '/dev/sda holds Windows' "$work/ntfs"
+        jq -r '.result.findings[] | select(.id == "windows-supported") | "# \(.why); \(.remedy)"' "$work/no"
+    fi
+fi
+
+ask blocked convert '{}' "$work/one" "$work/two"
+same 'a refused guest is not converted' '7 true' \
+    "$(jq -r '.error | "\(.kind) \(.message | startswith("one-system is not met"))"' "$work/blocked")"
+
+echo "1..$n"
+exit "$bad"
