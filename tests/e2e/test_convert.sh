@@ -87,7 +87,7 @@ inside "eth0 has its address by DHCP" \
     'ip -4 -o addr show dev eth0 | grep -q "inet '"$(jq -r .instance.private_ip "$dir/convert.out")"'/" && pgrep -f "dhclient.*eth0|systemd-networkd" >/dev/null'
 inside "the data disk is mounted and whole" 'findmnt -no SOURCE /srv/data | grep -q nvme && cd /srv/data && sha256sum --quiet -c SHA256SUMS'
 inside "VMware's tools do not run" '! systemctl is-enabled --quiet open-vm-tools 2>/dev/null && ! pgrep vmtoolsd >/dev/null'
-inside "nothing of VMware's network is left" '! grep -rq ens192 /etc/network/interfaces /etc/network/interfaces.d'
+inside "nothing of VMware's network is left" '! grep -rhs ens192 /etc/network | grep -qv "^#"'
 inside "no unit has failed" '[ -z "$(systemctl --failed --plain --no-legend | grep -v -e systemd-networkd-wait)" ]'
 inside "the initramfs for later kernels has NVMe too" 'grep -rqs nvme /etc/initramfs-tools/modules /etc/initramfs-tools/conf.d || ! grep -qs "^MODULES=list" /etc/initramfs-tools/conf.d/driver-policy'
 
