@@ -330,4 +330,7 @@ static struct nbdkit_plugin hotadd_plugin = {
     .errno_is_preserved = 0,
 };
 
+/* What nbdkit looks up; its macro defines it without declaring it. */
+struct nbdkit_plugin *plugin_init(void);
+
 NBDKIT_REGISTER_PLUGIN(hotadd_plugin)

@@ -15,6 +15,8 @@
 #include HOTADD_INCLUDE_FIRST
 #endif
 
+/* A macro where the compiler is clang and _FORTIFY_SOURCE is on. */
+#undef sprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat gets
 #pragma GCC poison atoi atol atoll atof strtok tmpnam tempnam mktemp
 #pragma GCC poison localtime gmtime ctime asctime system popen

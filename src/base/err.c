@@ -36,7 +36,8 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     return -1;
 }
 
-static int set_sys(struct err *e, int n, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static int set_sys(struct err *e, int n,
+                                                         const char *fmt, va_list ap)
 {
     char text[128];
     size_t len;
