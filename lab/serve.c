@@ -232,12 +232,24 @@ static int redirect(const char *dir, struct err *e)
     return 0;
 }
 
+/* Closes every descriptor but the standard ones and fd, which becomes 3. */
+static int keep_only(int fd)
+{
+    if (fd != 3 && dup3(fd, 3, O_CLOEXEC) == 3)
+        fd = 3;
+    close_range((unsigned)fd + 1, ~0u, 0);
+    return fd;
+}
+
 /* The background process; its errors go to the pipe until it serves. */
 static int daemon_child(const struct serve_options *o, const char *dir, int pipe_fd)
 {
     struct err e = ERR_INIT;
 
     setsid();
+    /* Descriptors that the caller's shell left open must not live as long as the lab: a
+     * lock taken by flock(1) around the command would never be let go. */
+    pipe_fd = keep_only(pipe_fd);
     if (redirect(dir, &e) == 0 && serve_here(o, dir, pipe_fd, &e) == 0)
         return 0;
     log_error("%s", e.msg);
