@@ -108,19 +108,32 @@ static void fill_ctx(struct restore_ctx *ctx, const struct restore_params *param
                                 .paths = {.dev = params->device_root}};
 }
 
+/* --on-failure undo. An interruption asked the job to stop, not its clean-up: that runs
+ * with a client of its own that no longer hears of it. */
+static int undo_now(struct job *job, const struct restore_ctx *ctx, struct err *e)
+{
+    const struct flow_env deaf = {.cancel = NULL};
+    struct restore_ctx own = *ctx;
+    auto_aws struct aws *aws = NULL;
+
+    own.cancel = NULL;
+    if (connect_aws(ctx->params, &deaf, &aws, e) < 0)
+        return -1;
+    own.aws = aws;
+    return job_undo(job, flow_of_kind(job_kind(job)), &own, NULL, e);
+}
+
 static int run_job(struct job *job, struct restore_ctx *ctx,
                    enum flow_on_failure on_failure, struct err *e)
 {
-    const struct job_flow *flow = flow_of_kind(job_kind(job));
     struct err undo_error = ERR_INIT;
 
-    if (job_run(job, flow, ctx, ctx->cancel, e) == 0)
+    if (job_run(job, flow_of_kind(job_kind(job)), ctx, ctx->cancel, e) == 0)
         return 0;
     if (on_failure == FLOW_UNDO) {
         log_error("%s", e->msg);
         log_info("job %s failed; removing what it made", job_id(job));
-        /* An interruption asked the job to stop, not its clean-up. */
-        if (job_undo(job, flow, ctx, NULL, &undo_error) < 0) {
+        if (undo_now(job, ctx, &undo_error) < 0) {
             *e = undo_error;
             return err_prefix(e, "undo of job %s is not complete; run `hotadd undo %s`",
                               job_id(job), job_id(job));
