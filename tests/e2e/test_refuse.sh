@@ -18,7 +18,8 @@ fi
 test_clean_up() {
     [ -z "$small" ] || umount -l "$small" 2>/dev/null
 }
-lab_start --no-machines --delay-ms 100
+# Sessions of the proxy's role end soon: one is used after its end below.
+lab_start --no-machines --delay-ms 100 --role-ttl-s 20
 
 disk=$dir/disk.raw
 truncate -s 200M "$disk"
@@ -122,6 +123,20 @@ run_env key AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE -- "${restore[@]}" "$disk"
 refused key 1 "an unknown access key" "credentials"
 run_env token AWS_SESSION_TOKEN=no-such-token -- "${restore[@]}" "$disk"
 refused token 1 "a wrong session token" "credentials"
+# A role's credentials, copied out of the metadata service as users do, after their time.
+metadata=$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest
+imds_token=$(curl -sf -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" "$metadata/api/token")
+imds() { curl -sf -H "X-aws-ec2-metadata-token: $imds_token" "$metadata/meta-data/$1"; }
+imds "iam/security-credentials/$(imds iam/security-credentials/)" >"$dir/role.json"
+role_says() { jq -r "$1" "$dir/role.json"; }
+role=(AWS_ACCESS_KEY_ID="$(role_says .AccessKeyId)" AWS_SECRET_ACCESS_KEY="$(role_says .SecretAccessKey)"
+    AWS_SESSION_TOKEN="$(role_says .Token)")
+run_env fresh "${role[@]}" -- restore --dry-run --skip-check --format raw "$disk"
+exits fresh 0 "(a role's session is good while it lasts)"
+over() { [ "$(date +%s)" -gt "$(date -d "$(role_says .Expiration)" +%s)" ]; }
+wait_until 60 over
+run_env expired "${role[@]}" -- "${restore[@]}" "$disk"
+refused expired 1 "an expired session token" "have expired" "AWS_ACCESS_KEY_ID"
 run_env nobody -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN \
     AWS_EC2_METADATA_DISABLED=true -- "${restore[@]}" "$disk"
 refused nobody 1 "no credentials at all" "AWS_ACCESS_KEY_ID"
