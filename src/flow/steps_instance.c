@@ -307,6 +307,25 @@ static int keep_result(struct job *job, const struct ec2_instance *i, const char
     return o ? job_value_set(job, "result", o, e) : err_nomem(e);
 }
 
+/* A guest whose kernel does not write to the serial port (any that was not converted)
+ * can only be looked at. */
+static int did_not_boot(struct job *job, const char *id, const char *console,
+                        struct err *e)
+{
+    if (console && *console) {
+        job_event(job, JOB_EVENT_ERROR, "last lines of the console: %s", console);
+        return err_prefix(e,
+                          "instance %s did not boot; `aws ec2 get-console-output "
+                          "--instance-id %s --latest` shows why",
+                          id, id);
+    }
+    return err_prefix(
+        e,
+        "instance %s did not boot and wrote nothing to its serial console; "
+        "`aws ec2 get-console-screenshot --instance-id %s` shows its screen",
+        id, id);
+}
+
 int step_first_boot(struct job *job, void *vctx, struct err *e)
 {
     struct restore_ctx *ctx = vctx;
@@ -326,14 +345,8 @@ int step_first_boot(struct job *job, void *vctx, struct err *e)
         return -1;
     console = r < 0 || ctx->params->no_wait ? console_of(ctx, id)
                                             : console_with_prompt(ctx, id);
-    if (r < 0) {
-        if (console)
-            job_event(job, JOB_EVENT_ERROR, "last lines of the console: %s", console);
-        return err_prefix(e,
-                          "instance %s did not boot; `aws ec2 get-console-output "
-                          "--instance-id %s --latest` shows why",
-                          id, id);
-    }
+    if (r < 0)
+        return did_not_boot(job, id, console, e);
     if (ec2_describe_instance(ctx->aws, id, &i, e) < 0)
         return -1;
     r = keep_result(job, &i, ctx->params->no_wait ? "not awaited" : "ok", console, e);

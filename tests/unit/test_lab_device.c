@@ -144,11 +144,13 @@ static void test_loop_device_reads_and_writes_the_file(void **state)
     char data[4096] = "written through the device", back[4096];
     auto_fd int fd = open(f->link, O_RDWR | O_EXCL | O_CLOEXEC);
     auto_fd int raw = open(f->raw, O_RDONLY | O_CLOEXEC);
-    struct stat st;
+    struct stat st, named;
 
     assert_true(fd >= 0 && raw >= 0);
     assert_int_equal(fstat(fd, &st), 0);
     assert_true(S_ISBLK(st.st_mode));
+    assert_int_equal(stat(dev, &named), 0);
+    assert_int_equal(named.st_rdev, st.st_rdev);
     assert_int_equal(lseek(fd, 0, SEEK_END), SIZE);
     assert_ok(io_pwrite_full(fd, data, sizeof data, 8192, "dev", e));
     assert_int_equal(fsync(fd), 0);
@@ -179,10 +181,11 @@ static void test_loop_detach_frees_the_device(void **state)
 static void test_open_loop_is_busy_and_goes_on_working(void **state)
 {
     struct fixture *f = *state;
-    auto_free char *dev = attach_loop_or_skip(f);
-    int fd = open(f->link, O_RDWR | O_CLOEXEC);
     char data[4096];
+    int fd;
 
+    free(attach_loop_or_skip(f));
+    fd = open(f->link, O_RDWR | O_CLOEXEC);
     assert_true(detach_is_busy(f, false));
     assert_int_equal(access(f->link, F_OK), 0);
     /* Still there after the holder is gone, too: a refused detach must not free it. */
