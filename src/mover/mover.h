@@ -22,6 +22,9 @@ struct mover_disk {
     struct sink *sink;
     /* Borrowed, may be NULL: ranges made durable by an earlier run, not copied again. */
     const struct extent_set *already;
+    /* Borrowed, may be NULL: what the sink holds now, outside of `already`. Then the copy
+     * is a delta: both are fetched and only what differs is written, zeros included. */
+    struct source *base;
     /* May be NULL. The ranges are written, flushed and, if asked for, verified. Called
      * on the thread that called mover_run, never two at once, no lock held. -1 stops the
      * run with that error. */
