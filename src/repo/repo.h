@@ -76,9 +76,10 @@ DEFINE_AUTO_PTR(struct repo, repo_free)
 #define REPO_TIME_LEN 21 /* "2026-01-02T03:04:05Z" and a NUL */
 #define REPO_LATEST   INT64_MIN
 
-/* "ID", "vm/ID", "ID@TIME", "NS/…/vm/ID@TIME": TIME as above or "latest". */
+/* "ID", "vm/ID", "ID@TIME", "NS/…/vm/ID@TIME": TIME as above or "latest". As listings
+ * show them, too: "NS/…/vm/ID/TIME". */
 struct repo_name {
-    char *ns;     /* owned: "prod/eu", "" for the root */
+    char *ns;     /* owned: "prod/eu", "" for the root; NULL: all (filters only) */
     char *id;     /* owned; NULL: every machine (filters only) */
     int64_t time; /* Unix seconds, or REPO_LATEST */
 };
