@@ -96,7 +96,7 @@ static int take_areas(struct changed_disk *d, const json_t *o, const json_t *are
 static int take_object(const struct reader *r, const json_t *o, struct err *e)
 {
     const json_t *areas = json_object_get(o, "changedArea");
-    struct changed_disk *d;
+    struct changed_disk *d = NULL;
     uint64_t offset, len;
 
     if (!json_is_object(o))
