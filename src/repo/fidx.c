@@ -17,8 +17,9 @@
 #define BLOCK_BYTES     (256u << 10)
 #define BLOCK_DIGESTS   (BLOCK_BYTES / SHA256_BYTES)
 #define N_CACHED        8
-#define BLOCK_SUM_BYTES 16 /* of SHA-256: enough against anything but chance and design  \
-                            */
+#define BLOCK_SUM_BYTES                                                                  \
+    16 /* of SHA-256: enough against anything but chance and design                      \
+        */
 
 static const unsigned char magic[8] = {0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd};
 

@@ -28,6 +28,7 @@ enum store_lock { STORE_LOCK_SHARED, STORE_LOCK_EXCLUSIVE };
 
 struct store_touched {
     bool there;      /* and not empty */
+    bool empty;      /* damage: to be replaced */
     int64_t mtime_s; /* Unix seconds; INT64_MIN where it does not matter */
 };
 

@@ -105,6 +105,7 @@ static int dir_chunk_touch(struct store *s, const unsigned char *digest,
         fstatat(self(s)->chunks, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : dir_sys(s, path, "set its access time", e);
     ret->there = S_ISREG(st.st_mode) && st.st_size > 0;
+    ret->empty = !ret->there;
     ret->mtime_s = st.st_mtime;
     return 0;
 }
@@ -419,6 +420,7 @@ static int dir_lock_path(struct store *s, const char *path, enum store_lock how,
                          int *ret_fd, struct err *e)
 {
     auto_fd int fd = open_dir(s, path, e);
+    struct stat st;
 
     if (fd < 0)
         return -1;
@@ -428,6 +430,11 @@ static int dir_lock_path(struct store *s, const char *path, enum store_lock how,
                            path);
         return dir_sys(s, path, "lock", e);
     }
+    /* Somebody may have removed it between the two. */
+    if (fstat(fd, &st) < 0)
+        return dir_sys(s, path, "stat", e);
+    if (st.st_nlink == 0)
+        return err_set(e, ERR_NOT_FOUND, "%s/%s was just removed", s->desc, path);
     *ret_fd = take_fd(&fd);
     return 0;
 }

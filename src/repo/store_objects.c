@@ -84,6 +84,7 @@ static int obj_chunk_touch(struct store *s, const unsigned char *digest,
     if (ops(s)->stat(self(s)->objects, chunk_key(s, digest, "", key), &bytes, e) < 0)
         return e->kind == ERR_NOT_FOUND ? 0 : -1;
     ret->there = bytes > 0;
+    ret->empty = bytes == 0;
     return 0;
 }
 
