@@ -42,7 +42,7 @@ void mover_fail(struct mover *m, const struct err *e)
 
 /* With the lock held. */
 static int note_written(struct mover *m, struct disk *d, const struct task *t,
-                        const unsigned char *sha256, struct err *e)
+                        const struct outcome *o, struct err *e)
 {
     uint64_t end = least(t->offset + t->len, d->plan.end);
     struct record r = {.disk = d->index, .offset = t->offset, .len = t->len};
@@ -52,11 +52,10 @@ static int note_written(struct mover *m, struct disk *d, const struct task *t,
     if (++d->unflushed_tasks == SOFT_TASKS)
         pthread_cond_broadcast(&m->wakeup);
     if (m->opt->verify == MOVER_VERIFY_NONE ||
-        (t->kind == TASK_ZERO && d->d->sink->known_zero))
+        (t->kind == TASK_ZERO && t->holds == HOLDS_ZEROS))
         return 0;
     r.kind = t->kind == TASK_ZERO ? RECORD_ZERO : RECORD_DATA;
-    if (sha256)
-        memcpy(r.sha256, sha256, sizeof r.sha256);
+    memcpy(r.sha256, o->sha256, sizeof r.sha256);
     return vec_push(&d->records, r, e);
 }
 
@@ -86,7 +85,7 @@ void mover_task_dropped(struct mover *m)
 }
 
 void mover_task_done(struct mover *m, size_t disk, const struct task *t,
-                     uint64_t written_bytes, const unsigned char *sha256)
+                     const struct outcome *o)
 {
     struct disk *d = &m->disks[disk];
     struct err e = ERR_INIT;
@@ -94,17 +93,13 @@ void mover_task_done(struct mover *m, size_t disk, const struct task *t,
 
     pthread_mutex_lock(&m->lock);
     m->position += least(t->offset + t->len, d->plan.end) - t->offset;
-    m->result.written_bytes += written_bytes;
-    if (t->kind == TASK_SKIP) {
+    m->result.written_bytes += o->written_bytes;
+    m->result.zeroed_bytes += o->zeroed_bytes;
+    d->unflushed_bytes += o->written_bytes + o->zeroed_bytes;
+    if (t->kind == TASK_SKIP)
         m->result.already_bytes += t->len;
-    } else {
-        if (t->kind == TASK_ZERO && !d->d->sink->known_zero) {
-            m->result.zeroed_bytes += t->len;
-            d->unflushed_bytes += t->len;
-        }
-        d->unflushed_bytes += written_bytes;
-        r = note_written(m, d, t, sha256, &e);
-    }
+    else
+        r = note_written(m, d, t, o, &e);
     end_task(m);
     pthread_mutex_unlock(&m->lock);
     if (r < 0)
@@ -122,35 +117,45 @@ static unsigned usable_cores(void)
     return (unsigned)CPU_COUNT(&set);
 }
 
+static struct plan_facts facts_of(const struct mover_disk *d)
+{
+    return (struct plan_facts){
+        .source = d->source, .base = d->base, .sink = d->sink, .already = d->already};
+}
+
 /* Chooses buffer size and number of workers so that all buffers fit into the pool and
- * every worker has two at least, one to fill while the other is written. */
+ * every worker has as many as it may need at once: one to fill while the other is
+ * written or holds what is taken apart, and one for the base. */
 static int choose_sizes(struct mover *m, const struct mover_disk *disks, struct err *e)
 {
     uint64_t pool = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
     uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores(),
              min = TASK_ALIGN;
-    uint64_t want, total = 0, slots;
+    uint64_t want, total = 0, slots, least_slots = 2;
 
     for (size_t i = 0; i < m->n_disks; i++) {
-        uint64_t need = plan_min_slot(disks[i].source);
+        struct plan_facts f = facts_of(&disks[i]);
+        uint64_t need = plan_min_slot(&f);
 
         min = need > min ? need : min;
         total += disks[i].source->size_bytes / TASK_ALIGN;
+        if (disks[i].base)
+            least_slots = 3;
     }
-    if (pool / 2 < min)
+    if (pool / least_slots < min)
         return err_set(e, ERR_USAGE,
                        "a buffer pool of %" PRIu64
-                       " bytes is too small: the sources need "
-                       "%" PRIu64,
-                       pool, 2 * min);
+                       " bytes is too small: the disks need %" PRIu64,
+                       pool, least_slots * min);
     workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
-    workers = least(workers, pool / 2 / min);
+    workers = least(workers, pool / least_slots / min);
     /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
     want = least(DEFAULT_SLOT_BYTES, pool / workers / SLOTS_WANTED);
     m->slot_bytes = want > min ? want - want % min : min;
     slots = pool / workers / m->slot_bytes;
     /* Small disks do not need a large pool. */
-    m->slots_per_worker = (size_t)least(slots, total / (m->slot_bytes / TASK_ALIGN) + 2);
+    m->slots_per_worker =
+        (size_t)least(slots, total / (m->slot_bytes / TASK_ALIGN) + least_slots);
     m->n_workers = (unsigned)workers;
     return 0;
 }
@@ -404,13 +409,13 @@ static int init_disks(struct mover *m, const struct mover_disk *disks, struct er
     if (!m->disks)
         return -1;
     for (size_t i = 0; i < m->n_disks; i++) {
+        struct plan_facts f = facts_of(&disks[i]);
         struct disk *d = &m->disks[i];
 
         d->d = &disks[i];
         d->index = i;
         d->flushed_ns = now_ns;
-        if (plan_init(&d->plan, disks[i].source, disks[i].sink, disks[i].already,
-                      m->slot_bytes, e) < 0)
+        if (plan_init(&d->plan, &f, m->slot_bytes, e) < 0)
             return -1;
         m->result.total_bytes += disks[i].source->size_bytes;
     }

@@ -23,7 +23,8 @@ struct mover_disk {
     /* Borrowed, may be NULL: ranges made durable by an earlier run, not copied again. */
     const struct extent_set *already;
     /* Borrowed, may be NULL: what the sink holds now, outside of `already`. Then the copy
-     * is a delta: both are fetched and only what differs is written, zeros included. */
+     * is a delta: both are fetched and only the 4 KiB (or the sink's blocks) that differ
+     * are written, zeros included. Beyond its end the sink holds what known_zero says. */
     struct source *base;
     /* May be NULL. The ranges are written, flushed and, if asked for, verified. Called
      * on the thread that called mover_run, never two at once, no lock held. -1 stops the
@@ -73,7 +74,8 @@ struct mover_result {
     uint64_t total_bytes;    /* of all sources */
     uint64_t already_bytes;  /* skipped, done by an earlier run */
     uint64_t data_bytes;     /* fetched */
-    uint64_t written_bytes;  /* of them written; the others were zeros */
+    uint64_t compared_bytes; /* of the bases fetched */
+    uint64_t written_bytes;  /* the others were there already: zeros, or the base's */
     uint64_t zeroed_bytes;   /* zeroed by the sink */
     uint64_t verified_bytes; /* read back */
     uint64_t elapsed_ns;

@@ -65,10 +65,16 @@ struct mover {
 /* Notes an error if it is the first, and stops everybody. */
 void mover_fail(struct mover *m, const struct err *e);
 
-/* A task is complete: its writes succeeded, or nothing was to be written. sha256 may be
- * NULL. Takes the lock. */
+/* What became of a task. */
+struct outcome {
+    uint64_t written_bytes, zeroed_bytes;
+    unsigned char sha256[SHA256_BYTES]; /* of all its data, when verifying */
+};
+
+/* A task is complete: its writes succeeded, or nothing was to be written. Takes the
+ * lock. */
 void mover_task_done(struct mover *m, size_t disk, const struct task *t,
-                     uint64_t written_bytes, const unsigned char *sha256);
+                     const struct outcome *o);
 /* A task ended without being complete: the run has failed. Takes the lock. */
 void mover_task_dropped(struct mover *m);
 
