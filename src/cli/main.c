@@ -9,6 +9,7 @@ static const struct command commands[] = {
     {"convert", "make an EC2 instance of a machine from VMware or elsewhere",
      cmd_convert},
     {"restore", "make an EC2 instance of a machine that ran on EC2 before", cmd_restore},
+    {"copy", "copy one disk to a device or file", cmd_copy},
     {"jobs", "list jobs, or show one", cmd_jobs},
     {"resume", "go on with a job that failed or was interrupted", cmd_resume},
     {"undo", "remove what a job made", cmd_undo},

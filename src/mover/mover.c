@@ -5,6 +5,7 @@
  * completed writes is taken before its flush and reported after it, so a write that
  * completes during a flush waits for the next. */
 #include "mover/private.h"
+#include "mover/pool.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_POOL_BYTES  (256ull << 20)
+#define DEFAULT_POOL_BYTES  (64ull << 20)
 #define DEFAULT_SLOT_BYTES  (4ull << 20)
 #define DEFAULT_FLUSH_BYTES (512ull << 20)
 #define DEFAULT_FLUSH_NS    (5 * NS_PER_S)
@@ -119,44 +120,75 @@ static unsigned usable_cores(void)
 
 static struct plan_facts facts_of(const struct mover_disk *d)
 {
-    return (struct plan_facts){
-        .source = d->source, .base = d->base, .sink = d->sink, .already = d->already};
+    return (struct plan_facts){.source = d->source,
+                               .base = d->base,
+                               .sink = d->sink,
+                               .already = d->already,
+                               .piece_bytes = d->sha256 ? TREE_PIECE_BYTES : 0};
 }
 
-/* Chooses buffer size and number of workers so that all buffers fit into the pool and
- * every worker has as many as it may need at once: one to fill while the other is
- * written or holds what is taken apart, and one for the base. */
-static int choose_sizes(struct mover *m, const struct mover_disk *disks, struct err *e)
+/* What the disks need: buffers of at least min_bytes, and so many for each worker at
+ * once: one to fill while the other is written or holds what is taken apart, one for a
+ * base. */
+struct needs {
+    uint64_t min_bytes;
+    uint64_t slots;
+    uint64_t total_bytes; /* of all disks */
+};
+
+static struct needs needs_of(const struct mover *m, const struct mover_disk *disks)
 {
-    uint64_t pool = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
-    uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores(),
-             min = TASK_ALIGN;
-    uint64_t want, total = 0, slots, least_slots = 2;
+    struct needs n = {.min_bytes = TASK_ALIGN, .slots = 2};
 
     for (size_t i = 0; i < m->n_disks; i++) {
         struct plan_facts f = facts_of(&disks[i]);
-        uint64_t need = plan_min_slot(&f);
+        uint64_t min = plan_min_slot(&f);
 
-        min = need > min ? need : min;
-        total += disks[i].source->size_bytes / TASK_ALIGN;
+        n.min_bytes = min > n.min_bytes ? min : n.min_bytes;
+        n.total_bytes += disks[i].source->size_bytes;
         if (disks[i].base)
-            least_slots = 3;
+            n.slots = 3;
     }
-    if (pool / least_slots < min)
+    return n;
+}
+
+/* Chooses buffer size and number of workers so that all buffers fit into what the pool
+ * gives and every worker has as many as it needs. */
+static void choose_sizes(struct mover *m, const struct needs *n)
+{
+    uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores();
+    uint64_t min = n->min_bytes, want, slots;
+
+    workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
+    workers = least(workers, m->pool_bytes / n->slots / min);
+    /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
+    want = least(DEFAULT_SLOT_BYTES, m->pool_bytes / workers / SLOTS_WANTED);
+    m->slot_bytes = want > min ? want - want % min : min;
+    slots = m->pool_bytes / workers / m->slot_bytes;
+    /* Small disks do not need a large pool. */
+    m->slots_per_worker =
+        (size_t)least(slots, n->total_bytes / m->slot_bytes + n->slots + 1);
+    m->n_workers = (unsigned)workers;
+}
+
+static int take_memory(struct mover *m, const struct mover_disk *disks, struct err *e)
+{
+    struct needs n = needs_of(m, disks);
+    uint64_t want = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
+    uint64_t min = n.slots * n.min_bytes;
+
+    if (m->opt->pool_bytes && m->opt->pool_bytes < min)
         return err_set(e, ERR_USAGE,
                        "a buffer pool of %" PRIu64
                        " bytes is too small: the disks need %" PRIu64,
-                       pool, least_slots * min);
-    workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
-    workers = least(workers, pool / least_slots / min);
-    /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
-    want = least(DEFAULT_SLOT_BYTES, pool / workers / SLOTS_WANTED);
-    m->slot_bytes = want > min ? want - want % min : min;
-    slots = pool / workers / m->slot_bytes;
-    /* Small disks do not need a large pool. */
-    m->slots_per_worker =
-        (size_t)least(slots, total / (m->slot_bytes / TASK_ALIGN) + least_slots);
-    m->n_workers = (unsigned)workers;
+                       m->opt->pool_bytes, min);
+    /* Large blocks are no reason to let all but one worker rest. */
+    if (want < min * usable_cores() && !m->opt->pool_bytes)
+        want = min * usable_cores();
+    if (pool_take(min, least(want, POOL_BYTES) > min ? least(want, POOL_BYTES) : min,
+                  m->opt->cancel, &m->pool_bytes, e) < 0)
+        return -1;
+    choose_sizes(m, &n);
     return 0;
 }
 
@@ -380,10 +412,12 @@ static void release(struct mover *m)
 {
     for (size_t i = 0; m->disks && i < m->n_disks; i++) {
         plan_release(&m->disks[i].plan);
+        tree_free(m->disks[i].tree);
         extent_set_release(&m->disks[i].written);
         vec_release(&m->disks[i].records);
     }
     free(m->disks);
+    pool_give_back(m->pool_bytes);
     vec_release(&m->verify);
     pthread_cond_destroy(&m->wakeup);
     pthread_mutex_destroy(&m->lock);
@@ -415,7 +449,12 @@ static int init_disks(struct mover *m, const struct mover_disk *disks, struct er
         d->d = &disks[i];
         d->index = i;
         d->flushed_ns = now_ns;
-        if (plan_init(&d->plan, &f, m->slot_bytes, e) < 0)
+        if (disks[i].sha256 && disks[i].already && disks[i].already->n)
+            return err_set(e, ERR_USAGE,
+                           "%s: no digest of a copy that an earlier run began",
+                           disks[i].source->desc);
+        if (plan_init(&d->plan, &f, m->slot_bytes, e) < 0 ||
+            (disks[i].sha256 && tree_new(disks[i].source->size_bytes, &d->tree, e) < 0))
             return -1;
         m->result.total_bytes += disks[i].source->size_bytes;
     }
@@ -453,6 +492,9 @@ static void run(struct mover *m)
             worker_join(workers[i]);
     if (atomic_load(&m->stop))
         save_the_rest(m, &r);
+    for (size_t i = 0; i < m->n_disks && !atomic_load(&m->stop); i++)
+        if (m->disks[i].tree)
+            tree_final(m->disks[i].tree, m->disks[i].d->sha256);
     report_now(m, &r, clock_mono_ns());
 }
 
@@ -470,7 +512,7 @@ int mover_run(const struct mover_disk *disks, size_t n, const struct mover_optio
         return 0;
     }
     init_locks(&m);
-    if (choose_sizes(&m, disks, &m.error) == 0 && init_disks(&m, disks, &m.error) == 0)
+    if (take_memory(&m, disks, &m.error) == 0 && init_disks(&m, disks, &m.error) == 0)
         run(&m);
     m.result.elapsed_ns = clock_mono_ns() - start_ns;
     *ret = m.result;

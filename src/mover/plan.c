@@ -32,9 +32,9 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static uint64_t block_of(const struct sink *sink)
+static uint64_t block_of(const struct plan_facts *f)
 {
-    return most(sink->block_bytes, TASK_ALIGN);
+    return most(most(f->sink->block_bytes, f->piece_bytes), TASK_ALIGN);
 }
 
 static uint64_t feed_min_slot(const struct source *s, uint64_t block)
@@ -46,7 +46,7 @@ static uint64_t feed_min_slot(const struct source *s, uint64_t block)
 
 uint64_t plan_min_slot(const struct plan_facts *f)
 {
-    uint64_t block = block_of(f->sink), min = feed_min_slot(f->source, block);
+    uint64_t block = block_of(f), min = feed_min_slot(f->source, block);
 
     return f->base ? most(min, feed_min_slot(f->base, block)) : min;
 }
@@ -83,8 +83,11 @@ int plan_init(struct plan *p, const struct plan_facts *f, uint64_t slot_bytes,
               struct err *e)
 {
     const struct sink *sink = f->sink;
-    uint64_t block = block_of(sink);
-    struct plan n = {.sink = sink, .already = f->already, .block_bytes = block};
+    uint64_t block = block_of(f);
+    struct plan n = {.sink = sink,
+                     .already = f->already,
+                     .block_bytes = block,
+                     .granule_bytes = most(sink->block_bytes, TASK_ALIGN)};
 
     assert(sink->align && sink->align <= TASK_ALIGN);
     assert((block & (block - 1)) == 0 && block <= TASK_MAX_ZERO_BYTES);

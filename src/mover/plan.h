@@ -47,6 +47,7 @@ struct plan {
     const struct sink *sink;
     const struct extent_set *already; /* may be NULL */
     uint64_t block_bytes;             /* tasks begin and end at multiples of it */
+    uint64_t granule_bytes;           /* what is written or left as a whole */
     uint64_t base_end;                /* up to here the base says what the sink holds */
     uint64_t end;                     /* of what must be right in the sink */
     pthread_mutex_t lock;             /* guards the cursor's movement */
@@ -58,6 +59,7 @@ struct plan_facts {
     struct source *base; /* may be NULL */
     const struct sink *sink;
     const struct extent_set *already; /* may be NULL */
+    uint64_t piece_bytes;             /* tasks hold whole ones; 0, or a power of two */
 };
 
 /* Smallest buffer that holds any task of the disk. */

@@ -8,6 +8,7 @@
 #include "mover/mover.h"
 #include "mover/pace.h"
 #include "mover/plan.h"
+#include "mover/tree.h"
 
 #include <pthread.h>
 
@@ -28,6 +29,7 @@ struct records VEC(struct record);
 struct disk {
     const struct mover_disk *d; /* borrowed */
     struct plan plan;           /* locks itself */
+    struct tree *tree;          /* owned, locks itself; NULL: no digest is wanted */
     size_t index;
     bool flush_failed; /* the coordinator's: all since the last flush is void */
     /* The rest is guarded by mover.lock. */
@@ -43,6 +45,7 @@ struct mover {
     const struct mover_options *opt;
     struct disk *disks; /* owned */
     size_t n_disks;
+    uint64_t pool_bytes; /* taken from the process's */
     uint64_t slot_bytes;
     unsigned n_workers;
     size_t slots_per_worker;

@@ -141,7 +141,7 @@ static struct sink *sink_of(const struct worker *w, size_t disk)
 /* What is compared and, where the sink has blocks, written at once. */
 static size_t granule(const struct worker *w, size_t disk)
 {
-    return (size_t)w->m->disks[disk].plan.block_bytes;
+    return (size_t)w->m->disks[disk].plan.granule_bytes;
 }
 
 static void queue_write(struct worker *w, struct slot *s, size_t at, size_t len)
@@ -231,7 +231,8 @@ static struct spare spare_buffers(struct worker *w, const struct task *t)
 static void copy_data(struct worker *w, size_t disk, const struct task *t)
 {
     struct mover *m = w->m;
-    struct plan *p = &m->disks[disk].plan;
+    struct disk *d = &m->disks[disk];
+    struct plan *p = &d->plan;
     struct err e = ERR_INIT;
     struct spare x;
     struct slot *s;
@@ -243,6 +244,9 @@ static void copy_data(struct worker *w, size_t disk, const struct task *t)
         s->failed = true;
     } else if (plan_fill(p, t, s->buf, x.scratch, &e) < 0 ||
                (x.base && plan_fill_base(p, t, x.base, x.scratch, &e) < 0)) {
+        mover_fail(m, &e);
+        s->failed = true;
+    } else if (d->tree && tree_add(d->tree, t->offset, s->buf, t->len, &e) < 0) {
         mover_fail(m, &e);
         s->failed = true;
     } else {
@@ -279,10 +283,15 @@ static int zero_over_base(struct worker *w, size_t disk, const struct task *t,
 
 static void make_zero(struct worker *w, size_t disk, const struct task *t)
 {
+    struct tree *tree = w->m->disks[disk].tree;
     struct outcome o = {0};
+    struct err e = ERR_INIT;
     int r = 0;
 
-    if (t->holds == HOLDS_BASE)
+    if (tree && tree_add_zeros(tree, t->offset, t->len, &e) < 0) {
+        mover_fail(w->m, &e);
+        r = -1;
+    } else if (t->holds == HOLDS_BASE)
         r = zero_over_base(w, disk, t, &o);
     else if (t->holds == HOLDS_UNKNOWN)
         r = zero_range(w, disk, t->offset, t->len, &o);
