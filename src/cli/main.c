@@ -9,6 +9,7 @@ static const struct command commands[] = {
     {"convert", "make an EC2 instance of a machine from VMware or elsewhere",
      cmd_convert},
     {"restore", "make an EC2 instance of a machine that ran on EC2 before", cmd_restore},
+    {"copy", "copy one disk to a device or file", cmd_copy},
     {"list", "list the recovery points of a repository", cmd_list},
     {"forget", "remove a recovery point", cmd_forget},
     {"key", "make or show a key for encrypted backups", cmd_key},
