@@ -1,14 +1,15 @@
 /* hotadd copy */
 #include "base/json.h"
 #include "base/str.h"
-#include "cli/command.h"
 #include "cli/progress_view.h"
+#include "cli/repo_words.h"
 #include "flow/copy.h"
 
 #include <stdio.h>
 
 struct copy_options {
     struct common_options common;
+    struct repo_words at;
     char *format;
     uint64_t max_rate, workers;
     bool force, target_is_zero, verify, digest;
@@ -19,6 +20,8 @@ struct copy_options {
 static const struct option_def defs[] = {
     {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
      "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+    REPO_OPTIONS(struct copy_options, at),
+    REPO_AWS_OPTIONS(struct copy_options, at),
     {"force", 0, OPTION_FLAG, AT(force), NULL, "write over what the target holds"},
     {"target-is-zero", 0, OPTION_FLAG, AT(target_is_zero), NULL,
      "the target reads as zeros: write no zeros"},
@@ -58,6 +61,7 @@ static int copy(const struct copy_options *o, const char *source, const char *ta
         .source = source,
         .target = target,
         .format = o->format,
+        .repo = repo_words_where(&o->at),
         .force = o->force,
         .target_is_zero = o->target_is_zero,
         .verify = o->verify,

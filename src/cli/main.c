@@ -10,6 +10,7 @@ static const struct command commands[] = {
      cmd_convert},
     {"restore", "make an EC2 instance of a machine that ran on EC2 before", cmd_restore},
     {"copy", "copy one disk to a device or file", cmd_copy},
+    {"backup", "back up machines into a repository", cmd_backup},
     {"list", "list the recovery points of a repository", cmd_list},
     {"forget", "remove a recovery point", cmd_forget},
     {"key", "make or show a key for encrypted backups", cmd_key},

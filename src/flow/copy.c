@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
-#include "image/image.h"
+#include "flow/open_source.h"
 #include "mover/mover.h"
 #include "proxy/target.h"
 
@@ -55,7 +55,7 @@ static int answer(const struct copy_params *p, const struct source *s,
 int flow_copy(const struct copy_params *p, const struct flow_env *env, json_t **ret,
               struct err *e)
 {
-    struct image_options image = {.format = p->format};
+    struct source_spec spec = {.source = p->source, .format = p->format, .repo = p->repo};
     struct proxy_paths paths = {0};
     struct proxy_target_how how = {.force = p->force, .is_zero = p->target_is_zero};
     struct mover_options opt = {
@@ -66,14 +66,16 @@ int flow_copy(const struct copy_params *p, const struct flow_env *env, json_t **
         .progress = env->progress,
         .what = "copy",
     };
-    auto_source struct source *source = NULL;
+    auto_flow_source struct flow_source opened = {0};
+    struct source *source;
     auto_proxy_target struct proxy_target *target = NULL;
     unsigned char sha256[SHA256_BYTES];
     struct mover_disk disk = {.sha256 = p->digest ? sha256 : NULL};
     struct mover_result result;
 
-    if (image_open_disk(p->source, NULL, &image, &source, e) < 0)
+    if (flow_source_open_disk(&spec, NULL, env->cancel, &opened, e) < 0)
         return -1;
+    source = opened.machine->disks.v[0].source;
     how.size_bytes = source->size_bytes;
     if (proxy_target_open(&paths, p->target, &how, env->cancel, &target, e) < 0)
         return -1;

@@ -3,13 +3,15 @@
 #define HOTADD_FLOW_COPY_H
 
 #include "flow/flow.h"
+#include "flow/open_repo.h"
 
 /* Strings are borrowed; NULL where nothing was said. */
 struct copy_params {
-    const char *source; /* path or URI, "#DISK" behind it where there are several */
-    const char *target; /* path */
-    const char *format; /* of a bare image, when it cannot be seen */
-    bool force;         /* write over what the target holds */
+    const char *source;     /* path or URI, "#DISK" behind it where there are several */
+    const char *target;     /* path */
+    const char *format;     /* of a bare image, when it cannot be seen */
+    struct repo_where repo; /* whose recovery point the source is; all NULL: none's */
+    bool force;             /* write over what the target holds */
     bool target_is_zero;
     bool verify;       /* read back what was written */
     bool digest;       /* of what was copied; see docs/mover.md */

@@ -2,7 +2,8 @@
  * layout of a new repository; what a crash leaves of that is the repository's affair. */
 #include "flow/open_repo.h"
 
-#include "aws/aws.h"
+#include "aws/s3.h"
+#include "aws/s3_objects.h"
 #include "base/io.h"
 #include "base/str.h"
 
@@ -60,16 +61,57 @@ static int load_key(const struct repo_where *w, struct repo_key **ret, struct er
 
 /* ---- the store ---- */
 
+/* "s3://bucket/a/b/name" is the datastore "name" below the prefix "a/b". */
+static int split_url(const char *url, char **ret_bucket, char **ret_prefix,
+                     char **ret_name, struct err *e)
+{
+    auto_free char *bucket = NULL, *path = NULL, *name = NULL;
+    char *slash;
+
+    if (s3_url_parse(url, &bucket, &path, e) < 0)
+        return -1;
+    if (!*path)
+        return err_set(e, ERR_USAGE, "%s: the datastore's name is missing: s3://%s/NAME",
+                       url, bucket);
+    slash = strrchr(path, '/');
+    name = str_dup(slash ? slash + 1 : path, e);
+    if (!name)
+        return -1;
+    *(slash ? slash : path) = 0;
+    *ret_bucket = take_ptr(bucket);
+    *ret_prefix = take_ptr(path);
+    *ret_name = take_ptr(name);
+    return 0;
+}
+
+static int open_s3(const struct repo_where *w, enum repo_open how,
+                   const struct repo_options *opt, struct flow_repo *ret, struct err *e)
+{
+    struct aws_options aws = {
+        .region = w->region, .profile = w->aws_profile, .cancel = opt->cancel};
+    auto_free char *bucket = NULL, *prefix = NULL, *name = NULL;
+    struct objects *objects = NULL;
+
+    if (split_url(w->at, &bucket, &prefix, &name, e) < 0 ||
+        aws_new(&aws, &ret->aws, e) < 0 ||
+        s3_objects_new(ret->aws, bucket, prefix, &objects, e) < 0)
+        return -1;
+    return repo_open_objects(objects, name, how, opt, &ret->repo, e);
+}
+
 int flow_repo_open(const struct repo_where *where, enum repo_open how,
                    const struct cancel *cancel, struct flow_repo *ret, struct err *e)
 {
     struct repo_options opt = {.cancel = cancel};
 
     if (!where->at)
-        return err_set(e, ERR_USAGE, "name the repository with --repo DIR");
+        return err_set(e, ERR_USAGE,
+                       "name the repository with --repo DIR or --repo s3://BUCKET/NAME");
     if (where->key && load_key(where, &ret->key, e) < 0)
         return -1;
     opt.key = ret->key;
+    if (s3_url_is(where->at))
+        return open_s3(where, how, &opt, ret, e);
     return repo_open_dir(where->at, how, &opt, &ret->repo, e);
 }
 
