@@ -219,17 +219,15 @@ static int open_body(struct datablob_work *w, unsigned char *raw, size_t raw_len
     len = raw_len - h->len;
     if (libdeflate_crc32(0, body, len) != get_le32(raw + CRC_AT))
         return damaged(kind, REPO_DAMAGE_CRC, e, "its CRC is wrong");
-    if (h->crypt != crypt)
+    if ((h->crypt == DATABLOB_PLAIN) != (crypt == DATABLOB_PLAIN))
         return damaged(kind, REPO_DAMAGE_CRYPT, e,
-                       crypt == DATABLOB_ENCRYPTED
+                       crypt != DATABLOB_PLAIN
                            ? "it is not encrypted, but the manifest says it is"
                            : "it is encrypted, but the manifest says it is not");
-    if (crypt == DATABLOB_ENCRYPTED) {
-        if (!w->key)
-            return 1;
-        if (decrypt(w, raw, body, len, kind, e) < 0)
-            return -1;
-    }
+    if (crypt == DATABLOB_SEALED || (crypt == DATABLOB_ENCRYPTED && !w->key))
+        return 1;
+    if (crypt == DATABLOB_ENCRYPTED && decrypt(w, raw, body, len, kind, e) < 0)
+        return -1;
     *ret_body = body;
     *ret_len = len;
     return 0;

@@ -16,7 +16,11 @@
 /* No encoder makes a file of a chunk larger than this. */
 #define DATABLOB_MAX_RAW(plain) ((size_t)(plain) + ((size_t)(plain) >> 7) + 1024)
 
-enum datablob_crypt { DATABLOB_PLAIN, DATABLOB_ENCRYPTED };
+enum datablob_crypt {
+    DATABLOB_PLAIN,
+    DATABLOB_ENCRYPTED,
+    DATABLOB_SEALED, /* encrypted with a key that we do not have: reading only */
+};
 
 struct datablob_work;
 

@@ -4,6 +4,7 @@ writer to it. Shares no code with hotadd; strict where a server or its garbage c
 is strict.
 
 usage: pbs_reader.py STORE POINT NAME OUT [KEY_HEX]
+       pbs_reader.py STORE layout
        STORE a directory (or, with .cnt in it, the S3 layout written out as files)
        POINT "vm/100/2026-01-02T03:04:05Z" or "ns/a/vm/..."; NAME "drive-scsi0.img.fidx"
 """
@@ -93,7 +94,7 @@ def check_manifest(manifest, point, folder):
     need(listed == there, "files listed and there differ:", listed ^ there)
 
 
-def check_layout(store, folder):
+def check_layout(store):
     """What a server asks for when it is pointed at a store (directory stores only)."""
     need((store / ".lock").stat().st_size == 0, ".lock")
     prefixes = [p for p in (store / ".chunks").iterdir()]
@@ -101,8 +102,9 @@ def check_layout(store, folder):
     need(stat.S_IMODE((store / ".chunks").stat().st_mode) == 0o750, "mode of .chunks")
     for p in (store / ".chunks").glob("*/*"):
         need(re.fullmatch(r"[0-9a-f]{64}(\.\d\.bad)?", p.name) and p.name[:4] == p.parent.name, "stray file", p)
-    need(re.fullmatch(r"[^@\n]+@[^@\n]+\n", (folder.parent / "owner").read_text()), "owner")
-    for p in store.rglob("*.fidx"):  # garbage collection opens each
+    for group in (store / "vm").iterdir():
+        need(re.fullmatch(r"[^@\n]+@[^@\n]+\n", (group / "owner").read_text()), "owner of", group)
+    for p in (store / "vm").rglob("*.fidx"):  # garbage collection opens each
         raw = p.read_bytes()
         size, chunk = struct.unpack("<QQ", raw[64:80])
         need(raw[:8] == FIXED and size and len(raw) == 4096 + 32 * -(-size // chunk), "index", p)
@@ -134,8 +136,6 @@ def main(store, point, name, out, key=None):
     manifest = json.loads(decode((folder / "index.json.blob").read_bytes(), None, False, "manifest"))
     check_manifest(manifest, point, folder)
     check_signature(manifest, key)
-    if content == store:
-        check_layout(store, folder)
     for entry in manifest["files"]:
         raw = (folder / entry["filename"]).read_bytes()
         if entry["filename"].endswith(".blob"):
@@ -148,4 +148,7 @@ def main(store, point, name, out, key=None):
     raise SystemExit(f"pbs_reader: no {name}")
 
 
-main(*sys.argv[1:])
+if sys.argv[2:] == ["layout"]:
+    check_layout(pathlib.Path(sys.argv[1]))
+else:
+    main(*sys.argv[1:])

@@ -6,106 +6,7 @@
 
 #include <sys/stat.h>
 
-/* A disk in memory with chunks of zeros, of compressible and of random data. */
-struct disk {
-    unsigned char *data; /* owned */
-    uint64_t size;
-};
-
-static void fill_chunk(unsigned char *p, size_t n)
-{
-    int kind = rand() % 4;
-
-    memset(p, 0, n);
-    for (size_t i = 0; i < n && kind; i++)
-        p[i] = kind == 1 ? (unsigned char)rand() : (unsigned char)(i / 100);
-    if (kind == 3)
-        memset(p, rand() % 256, n);
-}
-
-static struct disk make_disk(uint64_t size, uint32_t chunk)
-{
-    struct disk d = {.data = malloc(size), .size = size};
-
-    assert_non_null(d.data);
-    for (uint64_t at = 0; at < size; at += chunk)
-        fill_chunk(d.data + at, size - at < chunk ? size - at : chunk);
-    return d;
-}
-
-static bool is_zero(const unsigned char *p, size_t n)
-{
-    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
-}
-
-/* Chunks in random order, as the mover's workers bring them; not those of `skip`. */
-static int write_all(struct sink *s, const struct disk *d, const struct extent_set *skip,
-                     struct err *e)
-{
-    uint64_t n = (d->size + s->block_bytes - 1) / s->block_bytes, run;
-    uint64_t step = 7919 % n ? 7919 % n : 1;
-
-    while (n > 1 && step > 1 && n % step == 0)
-        step--;
-    for (uint64_t k = 0, i = 0; k < n; k++, i = step == 1 ? k : (i + step) % n) {
-        uint64_t at = i * s->block_bytes;
-        size_t len = d->size - at < s->block_bytes ? d->size - at : s->block_bytes;
-
-        if (skip && extent_set_at(skip, at, len, &run))
-            continue;
-        if (is_zero(d->data + at, len) ? s->ops->zero(s, at, len, e) < 0
-                                       : s->ops->write(s, d->data + at, len, at, e) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static struct machine *make_machine(const char *name)
-{
-    struct machine *m = NULL;
-    struct machine_nic nic = {.mac = strdup("02:00:00:00:00:01"),
-                              .model = strdup("virtio")};
-
-    assert_ok(machine_new(name, &m, e));
-    m->cpus = 3;
-    m->memory_bytes = 5ull << 30;
-    m->firmware = FIRMWARE_UEFI;
-    m->secure_boot = true;
-    assert_ok(vec_push(&m->nics, nic, e));
-    return m;
-}
-
-static struct repo_name name_of(const char *ns, const char *id)
-{
-    return (struct repo_name){
-        .ns = (char *)(uintptr_t)ns, .id = (char *)(uintptr_t)id, .time = REPO_LATEST};
-}
-
-static int64_t back_up(struct repo *r, const char *id, const struct disk *d,
-                       const struct repo_backup_options *opt,
-                       const struct extent_set *unchanged,
-                       struct repo_backup_stats *stats)
-{
-    struct machine *m = make_machine("web01");
-    struct repo_name n = name_of("", id);
-    struct repo_backup *b = NULL;
-    struct sink *s = NULL;
-    char *unused = NULL;
-    int64_t time;
-
-    assert_ok(repo_backup_begin(r, &n, opt, &b, &unused, e));
-    assert_null(unused);
-    assert_ok(repo_backup_disk(b, "drive-scsi0.img", d->size, unchanged, &s, e));
-    assert_ok(write_all(s, d, unchanged, e));
-    assert_ok(s->ops->flush(s, e));
-    assert_ok(repo_backup_finish(b, m, stats, e));
-    time = repo_backup_time(b);
-    repo_backup_free(b);
-    machine_free(m);
-    return time;
-}
-
-static void compare(struct repo *r, const char *id, const struct disk *d)
+static void compare(struct repo *r, const char *id, const struct kit_disk *d)
 {
     struct err e = ERR_INIT;
 
@@ -117,7 +18,7 @@ static const char reader[] = "\"$a\"/../unit/pbs_reader.py $b";
 
 /* By a reader that shares no code with us. */
 static void compare_independent(const char *store, const char *id, int64_t time,
-                                const struct disk *d, const char *key)
+                                const struct kit_disk *d, const char *key)
 {
     auto_buf struct buf is = BUF_INIT;
     char args[4096], t[REPO_TIME_LEN];
@@ -144,22 +45,30 @@ static void test_round_trips(void **state)
     printf("# seed %u\n", seed);
     srand(seed);
     assert_ok(repo_open_dir(kit_path("store"), REPO_CREATE, &opt, &r, e));
-    for (int round = 0; round < 18; round++) {
+    for (int round = 0; round < 12; round++) {
         struct repo_backup_options o = {.chunk_bytes = chunks[rand() % 5],
                                         .zstd_level = round % 2 ? 0 : -1,
                                         .crypt = (enum repo_crypt)(round % 3)};
-        struct disk d =
-            make_disk(1 + (uint64_t)rand() % (6 * o.chunk_bytes / 2 + 1), o.chunk_bytes);
+        struct kit_disk d = kit_make_disk(
+            1 + (uint64_t)rand() %
+                    (o.chunk_bytes > 4 << 20 ? 20 << 20 : 3 * o.chunk_bytes),
+            o.chunk_bytes);
         struct repo_backup_stats st;
         char id[16];
         int64_t t;
 
         snprintf(id, sizeof id, "r%d", round);
-        t = back_up(r, id, &d, &o, NULL, &st);
+        t = kit_back_up(r, id, &d, &o, NULL, &st);
         assert_int_equal(st.chunks, (d.size + o.chunk_bytes - 1) / o.chunk_bytes);
         compare(r, id, &d);
         compare_independent(kit_path("store"), id, t, &d, key_hex);
         free(d.data);
+    }
+    {
+        char args[4096];
+
+        snprintf(args, sizeof args, "%s layout", kit_path("store"));
+        kit_run(reader, getenv("HOTADD_TEST_DATA"), args);
     }
     repo_free(r);
     repo_key_free(k);
@@ -168,13 +77,13 @@ static void test_round_trips(void **state)
 static void test_zeros_only_and_none(void **state)
 {
     struct repo_backup_options o = {.chunk_bytes = 64 << 10};
-    struct disk d = {.data = calloc(1, 1000000), .size = 1000000};
+    struct kit_disk d = {.data = calloc(1, 1000000), .size = 1000000};
     struct repo_backup_stats st;
     struct repo *r = NULL;
     int64_t t;
 
     assert_ok(repo_open_dir(kit_path("store"), REPO_CREATE, NULL, &r, e));
-    t = back_up(r, "zero", &d, &o, NULL, &st);
+    t = kit_back_up(r, "zero", &d, &o, NULL, &st);
     assert_int_equal(st.chunks, 16);
     assert_int_equal(st.data_bytes, 0);
     assert_true(st.new_chunks <= 2);
@@ -182,10 +91,10 @@ static void test_zeros_only_and_none(void **state)
     compare_independent(kit_path("store"), "zero", t, &d, "");
     for (size_t i = 0; i < d.size; i++)
         d.data[i] = (unsigned char)(i * 2654435761u >> 13 | 1);
-    back_up(r, "full", &d, &o, NULL, &st);
+    kit_back_up(r, "full", &d, &o, NULL, &st);
     assert_int_equal(st.data_bytes, d.size);
     compare(r, "full", &d);
-    back_up(r, "again", &d, &o, NULL, &st);
+    kit_back_up(r, "again", &d, &o, NULL, &st);
     assert_int_equal(st.new_chunks, 0);
     compare(r, "again", &d);
     free(d.data);
@@ -200,16 +109,16 @@ static void set_old_atimes(const char *store)
 static void test_incremental(void **state)
 {
     struct repo_backup_options o = {.chunk_bytes = 64 << 10};
-    struct disk d = make_disk(10 * 65536 + 100, 65536);
+    struct kit_disk d = kit_make_disk(10 * 65536 + 100, 65536);
     struct repo_backup_stats st;
     struct repo_point *base = NULL;
     struct extent_set same = {0};
-    struct repo_name n = name_of("", "inc");
+    struct repo_name n = kit_name("", "inc");
     struct repo *r = NULL;
 
     kit_run("rm -rf \"$a\"", kit_path("store2"), "");
     assert_ok(repo_open_dir(kit_path("store2"), REPO_CREATE, NULL, &r, e));
-    back_up(r, "inc", &d, &o, NULL, &st);
+    kit_back_up(r, "inc", &d, &o, NULL, &st);
     assert_ok(repo_point_open(r, &n, &base, e));
     set_old_atimes(kit_path("store2"));
     for (size_t i = 0; i < 65536; i++)
@@ -217,7 +126,7 @@ static void test_incremental(void **state)
     assert_ok(extent_set_add(&same, 0, 3 * 65536, e));
     assert_ok(extent_set_add(&same, 4 * 65536, 6 * 65536 + 100, e));
     o = (struct repo_backup_options){.base = base};
-    back_up(r, "inc", &d, &o, &same, &st);
+    kit_back_up(r, "inc", &d, &o, &same, &st);
     assert_int_equal(st.chunks, 1);
     assert_int_equal(st.new_chunks, 1);
     assert_int_equal(st.reused_bytes, 9 * 65536 + 100);
@@ -251,16 +160,16 @@ static void test_bases_that_do_not_fit_are_named(void **state)
     struct repo_key *k = kit_key();
     struct repo_options ro = {.key = k};
     struct repo_backup_options o = {.chunk_bytes = 64 << 10};
-    struct disk d = make_disk(100000, 65536);
+    struct kit_disk d = kit_make_disk(100000, 65536);
     struct repo_backup_stats st;
     struct repo_point *base = NULL;
     struct repo_backup *b = NULL;
-    struct repo_name n = name_of("", "fit");
+    struct repo_name n = kit_name("", "fit");
     struct repo *r = NULL;
     char *why = NULL;
 
     assert_ok(repo_open_dir(kit_path("store2"), REPO_CREATE, &ro, &r, e));
-    back_up(r, "fit", &d, &o, NULL, &st);
+    kit_back_up(r, "fit", &d, &o, NULL, &st);
     assert_ok(repo_point_open(r, &n, &base, e));
     o = (struct repo_backup_options){.base = base, .crypt = REPO_CRYPT_ENCRYPT};
     assert_ok(repo_backup_begin(r, &n, &o, &b, &why, e));
@@ -281,9 +190,9 @@ static void test_bases_that_do_not_fit_are_named(void **state)
 
 static void test_unwritten_chunks_are_noticed_and_removed(void **state)
 {
-    struct machine *m = make_machine("x");
+    struct machine *m = kit_machine("x");
     struct repo_backup_options o = {.chunk_bytes = 64 << 10};
-    struct repo_name n = name_of("a/b", "gap");
+    struct repo_name n = kit_name("a/b", "gap");
     struct repo_backup_stats st;
     struct repo_backup *b = NULL;
     struct repo_entries v = {0};
@@ -310,7 +219,7 @@ static void test_unwritten_chunks_are_noticed_and_removed(void **state)
 static void test_two_writers(void **state)
 {
     struct repo_backup_options o = {0};
-    struct repo_name n = name_of("", "two"), other = name_of("", "three");
+    struct repo_name n = kit_name("", "two"), other = kit_name("", "three");
     struct repo_backup *a = NULL, *b = NULL, *c = NULL;
     struct repo *r = NULL, *r2 = NULL;
 
@@ -330,15 +239,15 @@ static void test_two_writers(void **state)
 static void test_machine_survives(void **state)
 {
     struct repo_backup_options o = {.chunk_bytes = 64 << 10};
-    struct disk d = make_disk(70000, 65536);
+    struct kit_disk d = kit_make_disk(70000, 65536);
     struct repo_backup_stats st;
     struct repo_point *p = NULL;
-    struct repo_name n = name_of("", "mach");
+    struct repo_name n = kit_name("", "mach");
     struct machine *m = NULL;
     struct repo *r = NULL;
 
     assert_ok(repo_open_dir(kit_path("store2"), REPO_CREATE, NULL, &r, e));
-    back_up(r, "mach", &d, &o, NULL, &st);
+    kit_back_up(r, "mach", &d, &o, NULL, &st);
     assert_ok(repo_point_open(r, &n, &p, e));
     assert_ok(repo_point_machine(p, &m, e));
     assert_string_equal(m->name, "web01");
