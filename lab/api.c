@@ -8,6 +8,7 @@
 #include "lab/creds.h"
 #include "lab/faults.h"
 #include "lab/keeper.h"
+#include "lab/s3.h"
 #include "lab/xmlout.h"
 
 #include "base/log.h"
@@ -28,7 +29,7 @@ struct call {
     const struct action *action;
     struct fault_outcome fault;
     json_t *out;
-    char request_id[37];
+    char request_id[API_ID_LEN];
 };
 
 const struct action *api_find_action(const char *service, const char *name)
@@ -48,8 +49,7 @@ const struct action *api_find_action(const char *service, const char *name)
     return NULL;
 }
 
-/* UUID version 4, as AWS numbers requests. */
-static void make_request_id(char out[37])
+void api_request_id(char out[API_ID_LEN])
 {
     unsigned char b[16];
     char hex[33];
@@ -136,7 +136,7 @@ static int read_params(struct call *c, struct err *e)
 
     if (!str_eq(c->sig.service, "ec2") && !sts)
         return refuse(e, "UnsupportedOperation",
-                      "This lab serves EC2 and STS on this port, not '%.40s'",
+                      "This lab serves EC2, S3 and STS on this port, not '%.40s'",
                       c->sig.service);
     if (!str_eq(rq->method, "POST") && !str_eq(rq->method, "GET"))
         return refuse(e, "InvalidAction", "The method %.20s is not supported",
@@ -300,15 +300,21 @@ static void to_api_error(struct call *c, struct err *e)
     e->kind = ERR_CLOUD;
 }
 
-static void log_call(const struct call *c, unsigned status, const char *code,
-                     int64_t started_ms)
+void api_log(const char *action, unsigned status, const char *code,
+             const char *request_id, const char *access_key, int64_t started_ms)
 {
     char when[LAB_TIME_LEN];
 
-    log_info("%s %s %u %s %s %s %lldms", lab_time(when, started_ms),
-             c->action_name ? c->action_name : "-", status, *code ? code : "ok",
-             c->request_id, *c->who.access_key ? c->who.access_key : "-",
+    log_info("%s %s %u %s %s %s %lldms", lab_time(when, started_ms), action, status,
+             *code ? code : "ok", request_id, *access_key ? access_key : "-",
              (long long)(lab_now_ms() - started_ms));
+}
+
+static void log_call(const struct call *c, unsigned status, const char *code,
+                     int64_t started_ms)
+{
+    api_log(c->action_name ? c->action_name : "-", status, code, c->request_id,
+            c->who.access_key, started_ms);
 }
 
 void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
@@ -318,7 +324,11 @@ void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
     int64_t started = lab_now_ms();
     int r;
 
-    make_request_id(c.request_id);
+    if (s3_claims(rq)) {
+        s3_handle(ctx, rq, rp);
+        return;
+    }
+    api_request_id(c.request_id);
     rp->content_type = "text/xml;charset=UTF-8";
     pthread_mutex_lock(&c.lab->lock);
     r = carry_out(&c, &e);
@@ -336,6 +346,8 @@ void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
                 buf_reset(&rp->body);
         }
         rp->status = r == 0 ? 200 : refuse_status(e.aws_code);
+        if (c.fault.drop_body)
+            rp->delivery = HTTP_CUT;
         log_call(&c, rp->status, e.aws_code, started);
     }
     json_decref(c.out);

@@ -32,12 +32,16 @@ int creds_seed(struct lab *lab, struct err *e)
     return lab_meta_set(lab, "secret_key", random_text(secret, 40, secret_chars), e);
 }
 
-/* EC2 and STS have different words for the same refusals. */
+/* EC2, S3 and STS have different words for the same refusals. */
 static int refuse_unknown(const struct sigv4 *s, struct err *e)
 {
     if (str_eq(s->service, "ec2"))
         return refuse(e, "AuthFailure",
                       "AWS was not able to validate the provided access credentials");
+    if (str_eq(s->service, "s3"))
+        return refuse(
+            e, "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.");
     return refuse(e, "InvalidClientTokenId",
                   "The security token included in the request is invalid.");
 }

@@ -7,8 +7,8 @@
 #include <ctype.h>
 #include <inttypes.h>
 
-static const char *const effects[] = {"delay", "drop-request", "drop-reply", "deny",
-                                      "eventual"};
+static const char *const effects[] = {"delay",     "drop-request", "drop-reply",
+                                      "drop-body", "deny",         "eventual"};
 
 static bool is_effect(const char *s)
 {
@@ -46,6 +46,8 @@ static void apply(const json_t *f, const char *action, struct fault_outcome *out
         out->drop_request = true;
     } else if (str_eq(effect, "drop-reply")) {
         out->drop_reply = true;
+    } else if (str_eq(effect, "drop-body")) {
+        out->drop_body = true;
     } else if (str_eq(effect, "deny")) {
         out->denied = true;
     } else if (!out->code[0] && is_code(effect)) {
@@ -116,7 +118,7 @@ static int check_spec(const json_t *spec, struct err *e)
     if (!is_effect(effect) && !is_code(effect))
         return err_set(e, ERR_USAGE,
                        "'%.60s' is neither an error code (VolumeInUse) nor one of delay, "
-                       "drop-request, drop-reply, deny, eventual",
+                       "drop-request, drop-reply, drop-body, deny, eventual",
                        effect);
     if (needs_ms && ms == 0)
         return err_set(e, ERR_USAGE, "the fault '%s' needs --ms MILLISECONDS", effect);

@@ -18,12 +18,14 @@
 struct http_server {
     struct MHD_Daemon *daemon;
     http_handler *handler;
+    const struct http_uploads *uploads;
     void *ctx;
 };
 
 /* One request while it is being received. */
 struct pending {
     struct http_request rq;
+    const struct http_uploads *uploads; /* who frees rq.upload */
     bool started; /* the handler has been called with headers before */
     bool too_large;
     bool failed; /* lack of memory, or more headers than believable */
@@ -72,6 +74,9 @@ void http_reply_release(struct http_reply *rp)
 {
     headers_release(&rp->headers);
     buf_release(&rp->body);
+    if (rp->file)
+        close(rp->file->fd);
+    free(rp->file);
     memset(rp, 0, sizeof *rp);
 }
 
@@ -107,6 +112,68 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+/* A body that breaks off; it owns what it is read from. */
+struct broken {
+    struct buf body;
+    struct http_file *file;
+    uint64_t end;
+};
+
+static ssize_t read_broken(void *cls, uint64_t pos, char *out, size_t max)
+{
+    const struct broken *b = cls;
+    uint64_t left = b->end - pos;
+    size_t n = left < max ? (size_t)left : max;
+
+    if (n == 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (!b->file) {
+        memcpy(out, b->body.data + pos, n);
+        return (ssize_t)n;
+    }
+    return pread(b->file->fd, out, n, (off_t)(b->file->offset + pos)) == (ssize_t)n
+               ? (ssize_t)n
+               : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void free_broken(void *cls)
+{
+    struct broken *b = cls;
+    struct http_reply rp = {.body = b->body, .file = b->file};
+
+    http_reply_release(&rp);
+    free(b);
+}
+
+static struct MHD_Response *make_broken(struct http_reply *rp)
+{
+    uint64_t len = rp->file ? rp->file->len_bytes : rp->body.len;
+    struct err e = ERR_INIT;
+    struct broken *b = mem_zalloc(1, sizeof *b, &e);
+
+    if (!b)
+        return NULL;
+    *b = (struct broken){rp->body, take_ptr(rp->file), len / 2};
+    rp->body = (struct buf)BUF_INIT;
+    return MHD_create_response_from_callback(len, 65536, read_broken, b, free_broken);
+}
+
+static struct MHD_Response *make_response(struct http_reply *rp)
+{
+    struct MHD_Response *r;
+
+    if (rp->delivery == HTTP_CUT)
+        return make_broken(rp);
+    if (!rp->file)
+        return MHD_create_response_from_buffer(rp->body.len, rp->body.data,
+                                               MHD_RESPMEM_MUST_COPY);
+    r = MHD_create_response_from_fd_at_offset64(rp->file->len_bytes, rp->file->fd,
+                                                rp->file->offset);
+    if (r) /* it closes the file */
+        free(take_ptr(rp->file));
+    return r;
+}
+
 static enum MHD_Result queue_reply(struct MHD_Connection *connection,
                                    struct http_reply *rp)
 {
@@ -115,8 +182,7 @@ static enum MHD_Result queue_reply(struct MHD_Connection *connection,
 
     if (rp->delivery == HTTP_DROP)
         return MHD_NO;
-    response = MHD_create_response_from_buffer(rp->body.len, rp->body.data,
-                                               MHD_RESPMEM_MUST_COPY);
+    response = make_response(rp);
     if (!response)
         return MHD_NO;
     MHD_add_response_header(response, "Server", "hotadd-lab");
@@ -161,12 +227,17 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection,
         if (!p->rq.method)
             p->failed = true;
         MHD_get_connection_values(connection, MHD_HEADER_KIND, on_header, p);
+        p->uploads = s->uploads;
+        if (s->uploads && !p->failed)
+            p->rq.upload = s->uploads->begin(s->ctx, &p->rq);
         return MHD_YES;
     }
     if (*upload_data_size) {
         /* The rest of a body that is too large is read and thrown away, so that the
          * client lives to read the answer. */
-        if (p->rq.body.len + *upload_data_size > HTTP_MAX_BODY)
+        if (p->rq.upload)
+            s->uploads->data(p->rq.upload, upload_data, *upload_data_size);
+        else if (p->rq.body.len + *upload_data_size > HTTP_MAX_BODY)
             p->too_large = true;
         else
             buf_add(&p->rq.body, upload_data, *upload_data_size);
@@ -182,6 +253,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     struct pending *p = *con_cls;
 
     if (p) {
+        if (p->rq.upload)
+            p->uploads->free(p->rq.upload);
         http_request_release(&p->rq);
         free(p);
     }
@@ -194,8 +267,8 @@ static size_t on_unescape(void *cls, struct MHD_Connection *connection, char *s)
     return strlen(s);
 }
 
-int http_start(uint16_t port, http_handler *handler, void *ctx, struct http_server **ret,
-               uint16_t *ret_port, struct err *e)
+int http_start(uint16_t port, http_handler *handler, const struct http_uploads *uploads,
+               void *ctx, struct http_server **ret, uint16_t *ret_port, struct err *e)
 {
     auto_free struct http_server *s = mem_zalloc(1, sizeof *s, e);
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -205,6 +278,7 @@ int http_start(uint16_t port, http_handler *handler, void *ctx, struct http_serv
         return -1;
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     s->handler = handler;
+    s->uploads = uploads;
     s->ctx = ctx;
     s->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, port, NULL, NULL,

@@ -1,12 +1,14 @@
 /* One lab: opening and closing its state directory; see lab.h.
  *
  * STATE/lab.db holds every document, STATE/volumes and STATE/snapshots the data,
- * STATE/dev the devices of the proxy instance, STATE/vm… what machines keep. */
+ * STATE/s3 buckets and objects, STATE/dev the devices of the proxy instance, STATE/vm…
+ * what machines keep. */
 #include "lab/lab.h"
 
 #include "lab/copier.h"
 #include "lab/keeper.h"
 #include "lab/machines.h"
+#include "lab/s3_store.h"
 
 #include "base/io.h"
 #include "base/str.h"
@@ -79,6 +81,8 @@ static int open_parts(struct lab *lab, struct err *e)
     /* It holds secret keys; its WAL too. */
     old = umask(077);
     r = store_open(db, &lab->store, e);
+    if (r == 0)
+        r = s3_store_open(lab->state_dir, &lab->s3, e);
     umask(old);
     if (r < 0 || machines_new(lab, &lab->machines, e) < 0 || lab_seed(lab, e) < 0 ||
         keeper_recover(lab, e) < 0)
@@ -111,6 +115,7 @@ void lab_close(struct lab *lab)
         return;
     copier_stop(lab->copier);
     machines_free(lab->machines);
+    s3_store_close(lab->s3);
     store_close(lab->store);
     pthread_cond_destroy(&lab->wake);
     pthread_mutex_destroy(&lab->lock);

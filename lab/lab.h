@@ -26,12 +26,14 @@ struct lab_settings {
 };
 
 struct machines; /* the QEMUs under this lab; lab/machines.h */
+struct s3_store; /* buckets and objects; lab/s3_store.h */
 struct copier;   /* copies of volume data under way; lab/copier.h */
 
 struct lab {
     char *state_dir; /* absolute; owned */
     struct lab_settings set;
     uint16_t api_port, imds_port; /* set before any request is served */
+    struct s3_store *s3;          /* has a lock of its own */
     pthread_mutex_t lock; /* guards everything below, and one transaction at a time */
     pthread_cond_t wake;  /* the keeper has something to do, or a copy has ended */
     struct store *store;

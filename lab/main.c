@@ -25,8 +25,9 @@ static const char usage[] =
     "       hotadd-lab faults --state DIR clear [FAULT]\n"
     "       hotadd-lab --help | --version\n"
     "\n"
-    "EFFECT is an error code (VolumeInUse, RequestLimitExceeded, ...) or one of delay,\n"
-    "drop-request, drop-reply, deny, eventual. ACTION is an API action or '*'.\n";
+    "EFFECT is an error code (VolumeInUse, SlowDown, ...) or one of delay, "
+    "drop-request,\n"
+    "drop-reply, drop-body, deny, eventual. ACTION is an API action or '*'.\n";
 
 struct options {
     struct serve_options serve;

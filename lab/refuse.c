@@ -51,6 +51,23 @@ unsigned refuse_status(const char *code)
         {"UnauthorizedOperation", 403},
         {"Unavailable", 503},
         {"AccessDenied", 403},
+        {"BucketAlreadyExists", 409},
+        {"BucketAlreadyOwnedByYou", 409},
+        {"BucketNotEmpty", 409},
+        {"ConditionalRequestConflict", 409},
+        {"InvalidAccessKeyId", 403},
+        {"InvalidRange", 416},
+        {"MethodNotAllowed", 405},
+        {"MissingContentLength", 411},
+        {"NoSuchBucket", 404},
+        {"NoSuchKey", 404},
+        {"NoSuchUpload", 404},
+        {"NotImplemented", 501},
+        {"NotModified", 304},
+        {"OperationAborted", 409},
+        {"PreconditionFailed", 412},
+        {"RequestTimeTooSkewed", 403},
+        {"SlowDown", 503},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

@@ -9,6 +9,7 @@
 #include "lab/control.h"
 #include "lab/imds.h"
 #include "lab/keeper.h"
+#include "lab/s3.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -104,13 +105,15 @@ static uint16_t remembered_port(struct lab *lab, const char *key)
 
 /* On the wanted port, or for -1 on the one of the last start if it is still free. */
 static int start_http(struct lab *lab, int wanted, const char *key, http_handler *handler,
-                      struct http_server **ret, uint16_t *ret_port, struct err *e)
+                      const struct http_uploads *uploads, struct http_server **ret,
+                      uint16_t *ret_port, struct err *e)
 {
     uint16_t last = wanted < 0 ? remembered_port(lab, key) : (uint16_t)wanted;
     char text[8];
 
-    if (http_start(last, handler, lab, ret, ret_port, e) < 0 &&
-        (wanted > 0 || last == 0 || http_start(0, handler, lab, ret, ret_port, e) < 0))
+    if (http_start(last, handler, uploads, lab, ret, ret_port, e) < 0 &&
+        (wanted > 0 || last == 0 ||
+         http_start(0, handler, uploads, lab, ret, ret_port, e) < 0))
         return -1;
     snprintf(text, sizeof text, "%u", *ret_port);
     return lab_meta_set(lab, key, text, e);
@@ -150,11 +153,11 @@ static int start_parts(struct serving *s, const struct serve_options *o, const c
         return -1;
     /* Held so that no request runs between the ports' start and their being written. */
     pthread_mutex_lock(&s->lab->lock);
-    r = start_http(s->lab, o->port, "api_port", api_handle, &s->api, &s->lab->api_port,
-                   e);
+    r = start_http(s->lab, o->port, "api_port", api_handle, &s3_uploads, &s->api,
+                   &s->lab->api_port, e);
     if (r == 0)
-        r = start_http(s->lab, -1, "imds_port", imds_handle, &s->imds, &s->lab->imds_port,
-                       e);
+        r = start_http(s->lab, -1, "imds_port", imds_handle, NULL, &s->imds,
+                       &s->lab->imds_port, e);
     if (r == 0)
         r = store_commit(s->lab->store, e);
     if (r < 0)
@@ -390,6 +393,7 @@ int serve_print_env(const char *state_dir, struct err *e)
     print_export("AWS_ENDPOINT_URL", api);
     print_export("AWS_ENDPOINT_URL_EC2", api);
     print_export("AWS_ENDPOINT_URL_STS", api);
+    print_export("AWS_ENDPOINT_URL_S3", api);
     print_export("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds);
     print_export("HOTADD_DEVICE_ROOT", dev);
     json_decref(o);

@@ -458,8 +458,8 @@ static void hmac(const void *key, size_t key_len, const char *text,
          &len);
 }
 
-static int signing_key(const struct sigv4 *s, const char *secret,
-                       unsigned char key[SHA256_BYTES], struct err *e)
+int sigv4_key(const struct sigv4 *s, const char *secret, unsigned char key[SHA256_BYTES],
+              struct err *e)
 {
     auto_buf struct buf first = BUF_INIT;
 
@@ -472,6 +472,15 @@ static int signing_key(const struct sigv4 *s, const char *secret,
     hmac(key, SHA256_BYTES, s->service, key);
     hmac(key, SHA256_BYTES, "aws4_request", key);
     return 0;
+}
+
+void sigv4_hmac_hex(const unsigned char key[SHA256_BYTES], const char *text,
+                    char out[SIGV4_HEX_LEN])
+{
+    unsigned char sum[SHA256_BYTES];
+
+    hmac(key, SHA256_BYTES, text, sum);
+    str_hex(out, sum, sizeof sum);
 }
 
 int sigv4_sign(const struct http_request *rq, const struct sigv4 *s, const char *secret,
@@ -487,11 +496,10 @@ int sigv4_sign(const struct http_request *rq, const struct sigv4 *s, const char 
     digest_sha256(buf_str(&canonical), canonical.len, sum);
     buf_addf(&text, ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s", s->amz_date, s->date,
              s->region, s->service, str_hex(hex, sum, sizeof sum));
-    if (buf_check(&text, e) < 0 || signing_key(s, secret, key, e) < 0)
+    if (buf_check(&text, e) < 0 || sigv4_key(s, secret, key, e) < 0)
         return -1;
-    hmac(key, sizeof key, buf_str(&text), sum);
+    sigv4_hmac_hex(key, buf_str(&text), out);
     secret_wipe(key, sizeof key);
-    str_hex(out, sum, sizeof sum);
     return 0;
 }
 

@@ -49,6 +49,13 @@ int sigv4_canonical(const struct http_request *rq, const struct sigv4 *s, struct
 int sigv4_sign(const struct http_request *rq, const struct sigv4 *s, const char *secret,
                char out[SIGV4_HEX_LEN], struct err *e) err_warn_unused;
 
+/* What signs under this scope, for what is signed piece by piece; the caller wipes it. */
+int sigv4_key(const struct sigv4 *s, const char *secret, unsigned char key[32],
+              struct err *e) err_warn_unused;
+/* HMAC-SHA256 of the text in hex. */
+void sigv4_hmac_hex(const unsigned char key[32], const char *text,
+                    char out[SIGV4_HEX_LEN]);
+
 /* SignatureDoesNotMatch unless the signature is that of `secret` and covers the host
  * and every x-amz- header. */
 int sigv4_verify(const struct http_request *rq, const struct sigv4 *s, const char *secret,

@@ -51,14 +51,39 @@ static int write_element(xmlTextWriter *w, const char *name, const json_t *v, in
     return 0;
 }
 
+/* "Contents[]": [a, b] is <Contents>a</Contents><Contents>b</Contents>. */
+static int write_repeated(xmlTextWriter *w, const char *key, const json_t *list,
+                          int depth, struct err *e)
+{
+    auto_free char *name = str_ndup(key, strlen(key) - 2, e);
+    size_t i;
+    json_t *item;
+
+    if (!name)
+        return -1;
+    json_array_foreach (list, i, item)
+        if (write_element(w, name, item, depth, e) < 0)
+            return -1;
+    return 0;
+}
+
 static int write_members(xmlTextWriter *w, const json_t *object, int depth, struct err *e)
 {
     const char *key;
     json_t *v;
 
-    json_object_foreach ((json_t *)object, key, v)
-        if (*key != '_' && write_element(w, key, v, depth, e) < 0)
+    json_object_foreach ((json_t *)object, key, v) {
+        int r = 0;
+
+        if (!*key)
+            r = write_value(w, v, depth, e);
+        else if (str_ends(key, "[]"))
+            r = write_repeated(w, key, v, depth, e);
+        else if (*key != '_')
+            r = write_element(w, key, v, depth, e);
+        if (r < 0)
             return -1;
+    }
     return 0;
 }
 

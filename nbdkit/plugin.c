@@ -1,14 +1,14 @@
 /* nbdkit plugin that serves one disk of any source hotadd reads, read-only:
  *
  *     nbdkit -r hotadd source=web01.ova disk=1
+ *     nbdkit -r hotadd source=web01@2026-01-02T03:04:05Z repo=/backup
  *
  * Small reads are the rule (file systems) and units are large (grain runs), so a few
  * aligned windows of decoded bytes are kept. Nothing is ever written; a crash leaves
  * nothing. */
 #include "base/str.h"
 #include "config.h"
-#include "disk/source.h"
-#include "image/image.h"
+#include "flow/open_source.h"
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -33,11 +33,13 @@ struct window {
 };
 
 static struct {
-    char *source_path; /* parameters, owned */
+    char *source_name; /* parameters, owned */
     char *disk;
     char *format;
+    char *repo, *ns, *key, *key_password_file, *region, *aws_profile;
     bool trust_paths;
-    struct source *source;
+    struct flow_source opened;
+    struct source *source; /* opened's */
     uint64_t window_bytes;
     pthread_mutex_t lock; /* guards every window's start, used and pins, and clock */
     uint64_t clock;
@@ -45,13 +47,42 @@ static struct {
     size_t n_windows;
 } plugin = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* The parameters that are words; `path`: of a file or folder. */
+static const struct parameter {
+    const char *name;
+    char **value;
+    bool path;
+} parameters[] = {
+    {"source", &plugin.source_name, false},
+    {"disk", &plugin.disk, false},
+    {"format", &plugin.format, false},
+    {"repo", &plugin.repo, true},
+    {"ns", &plugin.ns, false},
+    {"key", &plugin.key, true},
+    {"key-password-file", &plugin.key_password_file, true},
+    {"region", &plugin.region, false},
+    {"aws-profile", &plugin.aws_profile, false},
+};
+#define N_PARAMETERS (sizeof parameters / sizeof parameters[0])
+
+/* nbdkit changes its folder when it goes into the background. */
+static int make_absolute(char **value)
+{
+    char *path;
+
+    if (strstr(*value, "://"))
+        return 0;
+    path = nbdkit_absolute_path(*value);
+    if (!path)
+        return -1;
+    free(*value);
+    *value = path;
+    return 0;
+}
+
 static int hotadd_config(const char *key, const char *value)
 {
     struct err e = ERR_INIT;
-    char **field = str_eq(key, "source")   ? &plugin.source_path
-                   : str_eq(key, "disk")   ? &plugin.disk
-                   : str_eq(key, "format") ? &plugin.format
-                                           : NULL;
 
     if (str_eq(key, "trust-paths")) {
         int r = nbdkit_parse_bool(value);
@@ -59,33 +90,44 @@ static int hotadd_config(const char *key, const char *value)
         plugin.trust_paths = r > 0;
         return r < 0 ? -1 : 0;
     }
-    if (!field) {
-        nbdkit_error("unknown parameter '%s'; there are source, disk, format and "
-                     "trust-paths",
-                     key);
-        return -1;
-    }
-    if (field == &plugin.source_path && !strstr(value, "://")) {
-        char *path = nbdkit_absolute_path(value);
+    for (size_t i = 0; i < N_PARAMETERS; i++) {
+        const struct parameter *p = &parameters[i];
 
-        free(plugin.source_path);
-        plugin.source_path = path;
-        return path ? 0 : -1;
+        if (!str_eq(key, p->name))
+            continue;
+        if (str_set(p->value, value, &e) < 0) {
+            nbdkit_error("%s", e.msg);
+            return -1;
+        }
+        return p->path ? make_absolute(p->value) : 0;
     }
-    if (str_set(field, value, &e) < 0) {
-        nbdkit_error("%s", e.msg);
-        return -1;
-    }
-    return 0;
+    nbdkit_error("unknown parameter '%s'; nbdkit --help hotadd lists them", key);
+    return -1;
+}
+
+static struct source_spec source_spec(void)
+{
+    return (struct source_spec){.source = plugin.source_name,
+                                .format = plugin.format,
+                                .trust_paths = plugin.trust_paths,
+                                .repo = {.at = plugin.repo,
+                                         .ns = plugin.ns,
+                                         .key = plugin.key,
+                                         .password_file = plugin.key_password_file,
+                                         .region = plugin.region,
+                                         .aws_profile = plugin.aws_profile}};
 }
 
 static int hotadd_config_complete(void)
 {
-    if (!plugin.source_path) {
+    struct source_spec spec;
+
+    if (!plugin.source_name) {
         nbdkit_error("the parameter source=PATH is missing");
         return -1;
     }
-    return 0;
+    spec = source_spec();
+    return source_is_point(&spec) ? 0 : make_absolute(&plugin.source_name);
 }
 
 static int make_cache(struct err *e)
@@ -114,12 +156,16 @@ static void note(void *ctx, const char *text)
 /* After the fork into the background: readers may start threads and children. */
 static int hotadd_after_fork(void)
 {
-    struct image_options opt = {
-        .format = plugin.format, .trust_paths = plugin.trust_paths, .note = note};
+    struct source_spec spec = source_spec();
     struct err e = ERR_INIT;
 
-    if (image_open_disk(plugin.source_path, plugin.disk, &opt, &plugin.source, &e) < 0 ||
-        make_cache(&e) < 0) {
+    spec.note = note;
+    if (flow_source_open_disk(&spec, plugin.disk, NULL, &plugin.opened, &e) < 0) {
+        nbdkit_error("%s", e.msg);
+        return -1;
+    }
+    plugin.source = plugin.opened.machine->disks.v[0].source;
+    if (make_cache(&e) < 0) {
         nbdkit_error("%s", e.msg);
         return -1;
     }
@@ -133,10 +179,9 @@ static void hotadd_unload(void)
         pthread_mutex_destroy(&plugin.windows[i].lock);
     }
     free(plugin.windows);
-    source_free(plugin.source);
-    free(plugin.source_path);
-    free(plugin.disk);
-    free(plugin.format);
+    flow_source_close(&plugin.opened);
+    for (size_t i = 0; i < N_PARAMETERS; i++)
+        free(*parameters[i].value);
 }
 
 static void *hotadd_open(int readonly)
@@ -308,14 +353,23 @@ static int hotadd_extents(void *handle, uint32_t count, uint64_t offset, uint32_
 static struct nbdkit_plugin hotadd_plugin = {
     .name = "hotadd",
     .longname = "hotadd sources",
-    .description = "serves a disk of an OVA, OVF, VMX, VMDK or other source, read-only",
+    .description = "serves a disk of an OVA, OVF, VMX, VMDK or other image, or of a "
+                   "recovery point, read-only",
     .version = HOTADD_VERSION,
     .magic_config_key = "source",
     .config = hotadd_config,
     .config_complete = hotadd_config_complete,
-    .config_help = "source=PATH (required)  OVA, OVF, VMX, disk image or NBD URI\n"
+    .config_help = "source=PATH (required)  OVA, OVF, VMX, disk image or NBD URI,\n"
+                   "                        or with repo: VM[@TIME]\n"
                    "disk=N|NAME             which disk, counting from 1\n"
                    "format=FORMAT           of a bare image\n"
+                   "repo=DIR|s3://…         repository of recovery points\n"
+                   "ns=NAMESPACE            in it\n"
+                   "key=FILE                key of encrypted or signed points\n"
+                   "key-password-file=FILE  the key's password; else the environment's\n"
+                   "                        HOTADD_KEY_PASSWORD\n"
+                   "region=REGION           of the bucket\n"
+                   "aws-profile=NAME        profile of ~/.aws/config\n"
                    "trust-paths=BOOL        read files outside the description's folder",
     .after_fork = hotadd_after_fork,
     .unload = hotadd_unload,

@@ -16,7 +16,7 @@
 
 /* ---- Endpoints ---- */
 
-static void endpoint_release(struct endpoint *ep)
+void endpoint_release(struct endpoint *ep)
 {
     free(ep->url);
     free(ep->host);
@@ -25,7 +25,6 @@ static void endpoint_release(struct endpoint *ep)
     *ep = (struct endpoint){0};
 }
 
-/* `ep->url` is known to be a URL without user, query and fragment. */
 static int endpoint_split(struct endpoint *ep, struct err *e)
 {
     const char *p = strstr(ep->url, "://"), *path;
@@ -41,6 +40,18 @@ static int endpoint_split(struct endpoint *ep, struct err *e)
     return ep->host && ep->prefix && ep->origin ? 0 : -1;
 }
 
+int endpoint_make(const char *url, struct endpoint *ret, struct err *e)
+{
+    struct endpoint ep = {.url = str_dup(url, e)};
+
+    if (!ep.url || endpoint_split(&ep, e) < 0) {
+        endpoint_release(&ep);
+        return -1;
+    }
+    *ret = ep;
+    return 0;
+}
+
 static int endpoints_make(struct client *c, struct err *e)
 {
     static const char *const names[AWS_SERVICES] = {
@@ -48,12 +59,12 @@ static int endpoints_make(struct client *c, struct err *e)
     const struct settings *s = &c->settings;
 
     for (int i = 0; i < AWS_SERVICES; i++) {
-        struct endpoint *ep = &c->endpoints[i];
-
-        ep->url = s->endpoints[i] ? str_dup(s->endpoints[i], e)
+        auto_free char *url = s->endpoints[i]
+                                  ? str_dup(s->endpoints[i], e)
                                   : str_fmt(e, "https://%s.%s.%s", names[i], s->region,
                                             settings_dns_suffix(s->region));
-        if (!ep->url || endpoint_split(ep, e) < 0)
+
+        if (!url || endpoint_make(url, &c->endpoints[i], e) < 0)
             return -1;
     }
     return 0;

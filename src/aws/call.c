@@ -17,6 +17,8 @@
 
 #define BACKOFF_CAP_NS (20 * NS_PER_S)
 #define SKEW_MIN_S     240 /* AWS allows five minutes; smaller ones are not the cause */
+/* Large bodies have time in proportion, on top of the call's timeout. */
+#define SLOWEST_BYTES_PER_S (256 * 1024)
 
 static const char *const signing_names[AWS_SERVICES] = {
     [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_S3] = "s3", [AWS_EBS] = "ebs"};
@@ -45,7 +47,7 @@ void reply_release(struct reply *r)
 
 /* ---- One try ---- */
 
-#define MAX_HEADERS 8
+#define MAX_HEADERS 24
 
 struct headers {
     struct http_header v[MAX_HEADERS];
@@ -58,12 +60,21 @@ static void add_header(struct headers *h, const char *name, const char *value)
     h->v[h->n++] = (struct http_header){name, value};
 }
 
+static const struct endpoint *endpoint_of(const struct tries *t)
+{
+    return t->call->endpoint ? t->call->endpoint
+                             : &t->aws->client->endpoints[t->call->service];
+}
+
+static const char *region_of(const struct tries *t)
+{
+    return t->call->region ? t->call->region : t->aws->client->settings.region;
+}
+
 static int sign(const struct tries *t, const char *date, const char *sha256,
                 struct headers *h, char **ret_auth, struct err *e)
 {
-    const struct client *client = t->aws->client;
-    const struct endpoint *to = &client->endpoints[t->call->service];
-    auto_free char *path = str_fmt(e, "%s%s", to->prefix, t->call->path);
+    auto_free char *path = str_fmt(e, "%s%s", endpoint_of(t)->prefix, t->call->path);
     struct sigv4_request r = {
         .method = t->call->method,
         .path = path,
@@ -72,7 +83,7 @@ static int sign(const struct tries *t, const char *date, const char *sha256,
         .n_headers = h->n,
         .payload_sha256 = sha256,
         .date = date,
-        .region = client->settings.region,
+        .region = region_of(t),
         .service = signing_names[t->call->service],
         .s3 = t->call->service == AWS_S3,
     };
@@ -85,15 +96,34 @@ static int sign(const struct tries *t, const char *date, const char *sha256,
     return 0;
 }
 
+/* Everything that is signed, but for the signature. */
+static void add_headers(const struct tries *t, const char *date, const char *sha256,
+                        struct headers *h)
+{
+    const struct call *call = t->call;
+
+    add_header(h, "Host", endpoint_of(t)->host);
+    add_header(h, "X-Amz-Date", date);
+    if (call->content_type)
+        add_header(h, "Content-Type", call->content_type);
+    if (call->service == AWS_S3)
+        add_header(h, "X-Amz-Content-Sha256", sha256);
+    if (t->creds && t->creds->token)
+        add_header(h, "X-Amz-Security-Token", secret_reveal(t->creds->token));
+    for (size_t i = 0; i < call->n_headers; i++)
+        add_header(h, call->headers[i].name, call->headers[i].value);
+}
+
 /* Builds and performs the request. */
 static int perform(const struct tries *t, struct http_answer *ret, bool *ret_sent,
                    struct err *e)
 {
     const struct call *call = t->call;
-    const struct endpoint *to = &t->aws->client->endpoints[call->service];
+    const struct endpoint *to = endpoint_of(t);
     auto_free char *url = str_fmt(e, "%s%s%s%s%s", to->origin, to->prefix, call->path,
                                   call->query[0] ? "?" : "", call->query);
-    char date[CLOCK_ISO_LEN], sha256[SHA256_HEX_LEN], *auth = NULL;
+    char date[CLOCK_ISO_LEN], hex[SHA256_HEX_LEN], *auth = NULL;
+    const char *sha256 = call->body_sha256;
     unsigned char sum[SHA256_BYTES];
     struct headers h = {0};
     int done = 0;
@@ -101,16 +131,11 @@ static int perform(const struct tries *t, struct http_answer *ret, bool *ret_sen
     if (!url)
         return -1;
     client_date(t->aws, date);
-    digest_sha256(call->body ? call->body : "", call->body_len, sum);
-    str_hex(sha256, sum, sizeof sum);
-    add_header(&h, "Host", to->host);
-    add_header(&h, "X-Amz-Date", date);
-    if (call->content_type)
-        add_header(&h, "Content-Type", call->content_type);
-    if (call->service == AWS_S3)
-        add_header(&h, "X-Amz-Content-Sha256", sha256);
-    if (t->creds && t->creds->token)
-        add_header(&h, "X-Amz-Security-Token", secret_reveal(t->creds->token));
+    if (!sha256) {
+        digest_sha256(call->body ? call->body : "", call->body_len, sum);
+        sha256 = str_hex(hex, sum, sizeof sum);
+    }
+    add_headers(t, date, sha256, &h);
     if (t->creds)
         done = sign(t, date, sha256, &h, &auth, e);
     if (done == 0) {
@@ -122,6 +147,9 @@ static int perform(const struct tries *t, struct http_answer *ret, bool *ret_sen
             .body = call->body,
             .body_len = call->body_len,
             .max_answer = call->max_answer,
+            .into = call->into,
+            .into_len = call->into_len,
+            .sized = call->sized,
             .deadline_ns = t->retry.deadline_ns,
             .fresh = call->once, /* libcurl repeats by itself on a stale connection */
             .secret_answer = call->secret_answer,
@@ -168,7 +196,7 @@ static bool correct_clock(struct tries *t, const struct http_answer *a)
         return false;
     atomic_store(&client->skew_s, skew_s);
     log_debug("our clock differs from %s's by %lld s: signing with theirs",
-              client->endpoints[t->call->service].host, (long long)skew_s);
+              endpoint_of(t)->host, (long long)skew_s);
     return true;
 }
 
@@ -177,6 +205,11 @@ static enum outcome refused(struct tries *t, const struct http_answer *a, struct
     struct fault f;
 
     fault_read(a, t->call->service, t->creds, &f);
+    if (t->call->ret_region && f.region[0] && !str_eq(f.region, region_of(t))) {
+        snprintf(t->call->ret_region, CALL_REGION_LEN, "%s", f.region);
+        fault_err(&f, t->call->service, t->call->action, e);
+        return FAILED;
+    }
     fault_err(&f, t->call->service, t->call->action, e);
     if (e->kind == ERR_DENIED && t->creds)
         err_prefix(e, "with credentials from %s", t->creds->source);
@@ -201,8 +234,7 @@ static enum outcome refused(struct tries *t, const struct http_answer *a, struct
 /* An answer that cannot be read is as good as lost. */
 static enum outcome unreadable(struct tries *t, struct err *e)
 {
-    err_prefix(e, "%s: answer of %s", t->call->action,
-               t->aws->client->endpoints[t->call->service].host);
+    err_prefix(e, "%s: answer of %s", t->call->action, endpoint_of(t)->host);
     e->retryable = true;
     t->maybe_done = true;
     return AGAIN;
@@ -232,6 +264,9 @@ static enum outcome one_try(struct tries *t, struct reply *reply, struct err *e)
     if (t->call->xml && xml_parse(buf_str(&reply->http.body), reply->http.body.len,
                                   t->call->max_answer, "XML", &reply->doc, e) < 0)
         return unreadable(t, e);
+    /* S3 begins the answer of a long action before it knows how that will end. */
+    if (reply->doc && xml_is(xml_root(reply->doc), "Error"))
+        return refused(t, &reply->http, e);
     return DONE;
 }
 
@@ -283,10 +318,14 @@ static int send_all(struct tries *t, struct creds **own, struct reply *ret, stru
     const struct client *client = t->aws->client;
     struct err refusal = ERR_INIT; /* the last one that had a reason */
     uint64_t now_ns = clock_mono_ns();
+    uint64_t bytes = (uint64_t)t->call->body_len + t->call->into_len;
 
+    if (t->call->ret_region)
+        t->call->ret_region[0] = 0;
     t->retry = (struct retry){.base_ns = client->retry_base_ns,
                               .cap_ns = BACKOFF_CAP_NS,
-                              .deadline_ns = now_ns + client->call_timeout_ns,
+                              .deadline_ns = now_ns + client->call_timeout_ns +
+                                             bytes / SLOWEST_BYTES_PER_S * NS_PER_S,
                               .cancel = client->cancel};
     for (;;) {
         struct reply reply = REPLY_INIT;

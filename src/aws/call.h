@@ -18,14 +18,29 @@ struct call {
     const char *content_type; /* NULL when there is no body */
     const void *body;
     size_t body_len;
+    const char *body_sha256;           /* hex; NULL: computed for each try */
+    const struct http_header *headers; /* more of them, all signed */
+    size_t n_headers;
     size_t max_answer;
+    void *into; /* as in http.h */
+    size_t into_len;
+    bool sized;         /* as in http.h */
     bool xml;           /* the answer must be XML: parsed into reply.doc */
     bool secret_answer; /* holds credentials */
     bool anonymous;     /* not signed */
     /* Never repeated once it may have taken effect; the caller finds out and calls
      * again. For actions without a client token. */
     bool once;
+
+    /* S3: where a bucket is reached and its region, instead of the service's and the
+     * client's. When the answer says that the bucket is in another region, the region's
+     * name is stored in `ret_region` and the call fails; "" else. NULL: none of it. */
+    const struct endpoint *endpoint;
+    const char *region;
+    char *ret_region; /* CALL_REGION_LEN bytes */
 };
+
+#define CALL_REGION_LEN 64
 
 struct reply {
     struct http_answer http;

@@ -17,6 +17,10 @@ struct endpoint {
     char *origin; /* scheme://host:port */
 };
 
+/* Takes `url` (a URL without user, query and fragment; copied) apart. */
+int endpoint_make(const char *url, struct endpoint *ret, struct err *e) err_warn_unused;
+void endpoint_release(struct endpoint *ep);
+
 /* Shared by a client and those that act as roles through it. */
 struct client {
     struct settings settings;

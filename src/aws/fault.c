@@ -20,6 +20,9 @@ static const char wrong_key[] = "AWS does not know this access key, or the secre
                                 "not belong to it: check the credentials";
 static const char our_clock[] = "this machine's clock differs from AWS's: set it";
 static const char busy_volume[] = "it is attached, being attached or being detached";
+static const char other_region[] =
+    "the bucket is in another region, or has another endpoint: set AWS_REGION to its own";
+static const char damaged[] = "the data changed on the way: is a proxy in between?";
 static const char raise_quota[] =
     "ask for a higher quota in Service Quotas, or free some";
 
@@ -49,8 +52,13 @@ static const struct code_row codes[] = {
     {"PendingVerification", ERR_DENIED, FAULT_FINAL,
      "AWS is still verifying the account: wait for its e-mail"},
 
+    {"InvalidToken", ERR_DENIED, FAULT_FINAL, wrong_key},
+    {"AllAccessDisabled", ERR_DENIED, FAULT_FINAL, NULL},
+    {"AccountProblem", ERR_DENIED, FAULT_FINAL, "ask AWS Support about the account"},
+
     {"InvalidAMIID.Unavailable", ERR_NOT_FOUND, FAULT_FINAL, NULL},
-    {"NoSuchBucket", ERR_NOT_FOUND, FAULT_FINAL, NULL},
+    {"NoSuchBucket", ERR_NOT_FOUND, FAULT_FINAL,
+     "check the bucket's name, or make the bucket"},
     {"NoSuchKey", ERR_NOT_FOUND, FAULT_FINAL, NULL},
     {"NoSuchUpload", ERR_NOT_FOUND, FAULT_FINAL, NULL},
     {"NoSuchEntity", ERR_NOT_FOUND, FAULT_FINAL, NULL},
@@ -69,6 +77,20 @@ static const struct code_row codes[] = {
     {"InvalidAMIName.Duplicate", ERR_EXISTS, FAULT_FINAL, NULL},
     {"IdempotentParameterMismatch", ERR_EXISTS, FAULT_FINAL,
      "this client token was used before with other parameters"},
+
+    {"BucketAlreadyExists", ERR_EXISTS, FAULT_FINAL, "choose another name"},
+    {"BucketAlreadyOwnedByYou", ERR_EXISTS, FAULT_FINAL, NULL},
+    {"PreconditionFailed", ERR_EXISTS, FAULT_FINAL, NULL},
+
+    {"PermanentRedirect", ERR_USAGE, FAULT_FINAL, other_region},
+    {"TemporaryRedirect", ERR_CLOUD, FAULT_TRANSIENT, NULL},
+    {"AuthorizationHeaderMalformed", ERR_USAGE, FAULT_FINAL, other_region},
+    {"IllegalLocationConstraintException", ERR_USAGE, FAULT_FINAL, other_region},
+    {"InvalidBucketName", ERR_USAGE, FAULT_FINAL, NULL},
+    {"InvalidRange", ERR_INPUT, FAULT_FINAL, "the object is shorter than that"},
+    {"InvalidObjectState", ERR_UNSUPPORTED, FAULT_FINAL,
+     "the object is in an archive class: restore it in S3 first"},
+    {"NotImplemented", ERR_UNSUPPORTED, FAULT_FINAL, "this endpoint cannot do that"},
 
     {"InvalidAction", ERR_UNSUPPORTED, FAULT_FINAL,
      "this endpoint does not know the action"},
@@ -97,7 +119,12 @@ static const struct code_row codes[] = {
     {"BandwidthLimitExceeded", ERR_CLOUD, FAULT_THROTTLE, NULL},
     {"SnapshotCreationPerVolumeRateExceeded", ERR_CLOUD, FAULT_THROTTLE, NULL},
     {"SlowDown", ERR_CLOUD, FAULT_THROTTLE, NULL},
+    {"ConditionalRequestConflict", ERR_BUSY, FAULT_THROTTLE, NULL},
+    {"OperationAborted", ERR_BUSY, FAULT_THROTTLE, NULL},
 
+    {"BadDigest", ERR_CLOUD, FAULT_TRANSIENT, damaged},
+    {"XAmzContentSHA256Mismatch", ERR_CLOUD, FAULT_TRANSIENT, damaged},
+    {"IncompleteBody", ERR_CLOUD, FAULT_TRANSIENT, damaged},
     {"RequestTimeout", ERR_CLOUD, FAULT_TRANSIENT, NULL},
     {"RequestTimeoutException", ERR_CLOUD, FAULT_TRANSIENT, NULL},
     {"InternalError", ERR_CLOUD, FAULT_TRANSIENT, NULL},
@@ -127,6 +154,11 @@ enum fault_class fault_classify(const struct fault *f)
 
     if (row)
         return row->class;
+    /* Answers to HEAD have no body, hence no code: these statuses may mean it. */
+    if (f->bare && f->status == 400)
+        return FAULT_EXPIRED;
+    if (f->bare && f->status == 403)
+        return FAULT_CLOCK;
     if (str_starts(f->code, "Throttling") || f->status == 429)
         return FAULT_THROTTLE;
     if (is_capacity(f->code))
@@ -148,6 +180,8 @@ static enum err_kind kind_of(const struct fault *f)
         return ERR_EXISTS;
     if (!f->code[0] && (f->status == 401 || f->status == 403))
         return ERR_DENIED;
+    if (f->bare && f->status == 404)
+        return ERR_NOT_FOUND;
     return ERR_CLOUD;
 }
 
@@ -208,7 +242,7 @@ static void read_xml(const struct http_answer *a, const struct creds *creds,
                      struct fault *f)
 {
     auto_xml xmlDoc *doc = NULL;
-    auto_free char *code = NULL, *message = NULL, *id = NULL;
+    auto_free char *code = NULL, *message = NULL, *id = NULL, *region = NULL;
     struct err e;
     xmlNode *root, *error;
 
@@ -222,11 +256,13 @@ static void read_xml(const struct http_answer *a, const struct creds *creds,
         error = root; /* S3 */
     if (xml_child_text(error, "Code", &code, &e) < 0 ||
         xml_child_text(error, "Message", &message, &e) < 0 ||
+        xml_child_text(error, "Region", &region, &e) < 0 ||
         xml_child_text(root, xml_child(root, "RequestID") ? "RequestID" : "RequestId",
                        &id, &e) < 0)
         return;
     copy_word(f->code, sizeof f->code, code);
     copy_word(f->request_id, sizeof f->request_id, id);
+    copy_word(f->region, sizeof f->region, region);
     if (message)
         set_message(f, message, creds);
 }
@@ -261,6 +297,20 @@ static void read_json(const struct http_answer *a, const struct creds *creds,
         set_message(f, message, creds);
 }
 
+/* What S3 says in headers: all there is when HEAD was asked, and where a bucket is. */
+static void read_s3_headers(const struct http_answer *a, struct fault *f)
+{
+    auto_free char *region = NULL, *id = NULL;
+    struct err e;
+
+    f->bare = a->body.len == 0;
+    if (http_answer_header(a, "x-amz-bucket-region", &region, &e) == 0 && region &&
+        (a->status == 301 || a->status == 307 || a->status == 400))
+        copy_word(f->region, sizeof f->region, region);
+    if (!f->request_id[0] && http_answer_header(a, "x-amz-request-id", &id, &e) == 0)
+        copy_word(f->request_id, sizeof f->request_id, id);
+}
+
 void fault_read(const struct http_answer *a, enum aws_service service,
                 const struct creds *creds, struct fault *ret)
 {
@@ -269,12 +319,35 @@ void fault_read(const struct http_answer *a, enum aws_service service,
         read_json(a, creds, ret);
     else
         read_xml(a, creds, ret);
+    if (service == AWS_S3)
+        read_s3_headers(a, ret);
 }
 
 /* ---- Telling ---- */
 
 static const char *const iam_prefix[AWS_SERVICES] = {
     [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_S3] = "s3", [AWS_EBS] = "ebs"};
+
+/* S3's actions have other names in policies than in its API. */
+static const char *iam_action(enum aws_service service, const char *action)
+{
+    static const char *const names[][2] = {
+        {"HeadObject", "GetObject"},
+        {"HeadBucket", "ListBucket"},
+        {"ListObjectsV2", "ListBucket"},
+        {"DeleteObjects", "DeleteObject"},
+        {"CreateMultipartUpload", "PutObject"},
+        {"UploadPart", "PutObject"},
+        {"CompleteMultipartUpload", "PutObject"},
+        {"ListParts", "ListMultipartUploadParts"},
+        {"ListMultipartUploads", "ListBucketMultipartUploads"},
+    };
+
+    for (size_t i = 0; service == AWS_S3 && i < sizeof names / sizeof names[0]; i++)
+        if (str_eq(names[i][0], action))
+            return names[i][1];
+    return action;
+}
 
 /* AWS names what was missing ("… is not authorized to perform: ec2:CreateTags on …");
  * it need not be the action called. */
@@ -291,12 +364,13 @@ static void missing_action(const struct fault *f, enum aws_service service,
             return;
         }
     }
-    snprintf(out, out_len, "%s:%s", iam_prefix[service], action);
+    snprintf(out, out_len, "%s:%s", iam_prefix[service], iam_action(service, action));
 }
 
-static bool is_permission(const char *code)
+static bool is_permission(const struct fault *f)
 {
-    return str_eq(code, "UnauthorizedOperation") || str_starts(code, "AccessDenied");
+    return str_eq(f->code, "UnauthorizedOperation") ||
+           str_starts(f->code, "AccessDenied") || (f->bare && f->status == 403);
 }
 
 int fault_err(const struct fault *f, enum aws_service service, const char *action,
@@ -306,10 +380,12 @@ int fault_err(const struct fault *f, enum aws_service service, const char *actio
     enum fault_class class = fault_classify(f);
     char remedy[256] = "", missing[128];
 
-    if (is_permission(f->code)) {
+    if (is_permission(f)) {
         missing_action(f, service, action, missing, sizeof missing);
+        /* S3 does not tell an object's absence to those who may not list. */
         snprintf(remedy, sizeof remedy,
-                 ": allow %s in the IAM policy of the credentials in use", missing);
+                 ": allow %s%s in the IAM policy of the credentials in use", missing,
+                 str_eq(missing, "s3:GetObject") ? " and s3:ListBucket" : "");
     } else if (row && row->remedy) {
         snprintf(remedy, sizeof remedy, ": %s", row->remedy);
     } else if (f->status >= 300 && f->status < 400 && !f->code[0]) {

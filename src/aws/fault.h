@@ -13,6 +13,8 @@ struct fault {
     char code[80]; /* "" when the answer was none of the API's */
     char message[600];
     char request_id[72];
+    bool bare;       /* S3: the answer has no body */
+    char region[64]; /* S3: where the bucket is, when the answer tells; else "" */
 };
 
 enum fault_class {

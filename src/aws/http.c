@@ -16,6 +16,8 @@
 
 #define MAX_HEADER_BYTES (64 * 1024)
 #define MAX_IDLE         16
+/* Of an answer that is no success: its reason is wanted, however little else is. */
+#define MAX_REFUSAL (256 * 1024)
 
 struct handle {
     CURL *easy;
@@ -33,8 +35,10 @@ struct http {
 
 /* What libcurl's callbacks fill. */
 struct transfer {
+    const struct http_request *request;
     struct http_answer *answer;
-    size_t max_answer;
+    int status;
+    bool sized; /* the answer says how long it is */
     bool too_large;
     bool nomem;
 };
@@ -154,8 +158,12 @@ static bool host_is_loopback(const char *host)
     struct in_addr v4;
     struct in6_addr v6;
 
-    if (strcasecmp(host, "localhost") == 0)
-        return true; /* libcurl resolves this name to loopback without asking DNS */
+    size_t len = strlen(host);
+
+    /* libcurl resolves these names to loopback without asking DNS (RFC 6761). */
+    if (strcasecmp(host, "localhost") == 0 ||
+        (len > 10 && strcasecmp(host + len - 10, ".localhost") == 0))
+        return true;
     if (inet_pton(AF_INET, host, &v4) == 1)
         return ntohl(v4.s_addr) >> 24 == 127;
     if (inet_pton(AF_INET6, host, &v6) == 1)
@@ -222,18 +230,52 @@ int http_url_check(const char *url, enum http_reach reach, struct err *e)
 
 /* ---- One request ---- */
 
+/* Most bytes that an answer with this status may have. */
+static size_t max_body(const struct http_request *r, int status)
+{
+    if (status / 100 != 2 && r->max_answer < MAX_REFUSAL)
+        return MAX_REFUSAL;
+    return r->into ? r->into_len : r->max_answer;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
+    const struct http_request *r = t->request;
+    struct http_answer *a = t->answer;
+    bool into = r->into && t->status / 100 == 2;
     size_t len = size * n;
 
-    if (len > t->max_answer - t->answer->body.len) {
+    if (len > max_body(r, t->status) - (into ? a->into_len : a->body.len)) {
         t->too_large = true;
         return 0;
+    }
+    if (into) {
+        memcpy((char *)r->into + a->into_len, data, len);
+        a->into_len += len;
+        return len;
     }
     buf_add(&t->answer->body, data, len);
     t->nomem |= t->answer->body.failed;
     return t->nomem ? 0 : len;
+}
+
+/* "HTTP/1.1 206 Partial Content" */
+static int status_of(const char *line, size_t len)
+{
+    const char *p = memchr(line, ' ', len);
+    int status = 0;
+
+    for (p = p ? p + 1 : line + len; p < line + len && *p >= '0' && *p <= '9'; p++)
+        status = status < 100 ? status * 10 + *p - '0' : 1000;
+    return status;
+}
+
+static bool header_is(const char *line, size_t len, const char *name)
+{
+    size_t n = strlen(name);
+
+    return len >= n && strncasecmp(line, name, n) == 0;
 }
 
 static size_t on_header(char *data, size_t size, size_t n, void *ctx)
@@ -242,8 +284,13 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
     struct buf *h = &t->answer->headers;
     size_t len = size * n, keep = len;
 
-    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
         buf_reset(h); /* what came before was a "100 Continue" */
+        t->status = status_of(data, len);
+        t->sized = false;
+    }
+    t->sized |= header_is(data, len, "Content-Length:") ||
+                header_is(data, len, "Transfer-Encoding:");
     if (len > MAX_HEADER_BYTES - h->len) {
         t->too_large = true;
         return 0;
@@ -266,19 +313,25 @@ static void wipe_list(struct curl_slist *list)
 static int header_list(const struct http_request *r, struct curl_slist **ret,
                        struct err *e)
 {
+    /* Without a value: libcurl shall not wait for 100 Continue, nor call a body a form
+     * on its own account. */
+    static const char *const none[] = {"Expect:", "Content-Type:"};
+    size_t n_none = 2;
     struct curl_slist *list = NULL;
     auto_buf struct buf line = BUF_INIT;
     int done = 0;
 
-    /* "Expect:" without a value keeps libcurl from waiting for 100 Continue. */
-    for (size_t i = 0; i <= r->n_headers && done == 0; i++) {
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (strcasecmp(r->headers[i].name, "Content-Type") == 0)
+            n_none = 1;
+    for (size_t i = 0; i < r->n_headers + n_none && done == 0; i++) {
         struct curl_slist *longer;
 
         buf_reset(&line);
         if (i < r->n_headers)
             buf_addf(&line, "%s: %s", r->headers[i].name, r->headers[i].value);
         else
-            buf_adds(&line, "Expect:");
+            buf_adds(&line, none[i - r->n_headers]);
         longer = line.failed ? NULL : curl_slist_append(list, buf_str(&line));
         if (longer)
             list = longer;
@@ -299,6 +352,14 @@ static long ms_of(uint64_t ns)
     uint64_t ms = ns / NS_PER_MS;
 
     return ms > 3600000 ? 3600000 : ms < 1 ? 1 : (long)ms;
+}
+
+/* The same while the status is not known yet. */
+static size_t announced_max(const struct http_request *r)
+{
+    size_t good = max_body(r, 200), bad = max_body(r, 400);
+
+    return good > bad ? good : bad;
 }
 
 static void set_method(CURL *c, const struct http_request *r)
@@ -344,7 +405,9 @@ static void set_options(struct http *http, CURL *c, const struct http_request *r
                      ms_of(r->deadline_ns > now_ns ? r->deadline_ns - now_ns : 0));
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 30L);
-    curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)r->max_answer);
+    /* What HEAD announces does not come. */
+    if (!str_eq(r->method, "HEAD"))
+        curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)announced_max(r));
     curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, (long)r->fresh);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -407,7 +470,7 @@ static int explain(CURLcode c, const struct transfer *t, const struct http_reque
         return err_nomem(e);
     if (t->too_large || c == CURLE_FILESIZE_EXCEEDED)
         return err_set(e, ERR_INPUT, "%.*s: the answer is larger than %zu bytes: refused",
-                       url_len, r->url, r->max_answer);
+                       url_len, r->url, max_body(r, t->status));
     if (c == CURLE_PEER_FAILED_VERIFICATION || c == CURLE_SSL_CACERT_BADFILE)
         return err_set(e, ERR_NETWORK,
                        "%.*s: its certificate is not trusted: %s (AWS_CA_BUNDLE names "
@@ -423,7 +486,7 @@ static int explain(CURLcode c, const struct transfer *t, const struct http_reque
 static int perform_on(struct http *http, struct handle *h, const struct http_request *r,
                       struct http_answer *answer, bool *sent, struct err *e)
 {
-    struct transfer t = {.answer = answer, .max_answer = r->max_answer};
+    struct transfer t = {.request = r, .answer = answer};
     char why[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers;
     CURLcode c = CURLE_OK;
@@ -438,6 +501,10 @@ static int perform_on(struct http *http, struct handle *h, const struct http_req
     if (ret == 0 && c != CURLE_OK) {
         *sent = maybe_sent(c, h->easy);
         ret = explain(c, &t, r, why, e);
+    } else if (ret == 0 && r->sized && !t.sized && t.status / 100 == 2) {
+        ret = err_set(e, ERR_NETWORK, "%.*s: the answer does not say how long it is",
+                      (int)strcspn(r->url, "?"), r->url);
+        e->retryable = true;
     }
     curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
     answer->status = (int)status;

@@ -34,7 +34,14 @@ struct http_request {
     size_t n_headers;
     const void *body;
     size_t body_len;
-    size_t max_answer;    /* bytes of body; more is ERR_INPUT */
+    size_t max_answer; /* bytes of body; more is ERR_INPUT (refusals: some KiB more) */
+    /* Where the body of an answer with status 2xx goes instead of answer.body; NULL:
+     * nowhere else. More than into_len is ERR_INPUT; what is there on failure is
+     * undefined. */
+    void *into;
+    size_t into_len;
+    bool sized;           /* an answer that does not say its length is ERR_NETWORK:
+                             cut off, it would look whole */
     uint64_t deadline_ns; /* of the monotonic clock */
     uint64_t connect_ns;  /* at most this long to connect; 0: 10 s */
     bool fresh;           /* never on a kept connection (see call.h, "once") */
@@ -45,6 +52,7 @@ struct http_answer {
     int status;
     struct buf headers; /* "name: value\n" lines as received, of the final answer */
     struct buf body;
+    size_t into_len; /* bytes that went to http_request.into */
     bool secret;
 };
 

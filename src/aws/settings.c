@@ -135,7 +135,7 @@ bool settings_profile_exists(const struct settings_files *f, const char *profile
 
 /* ---- Region ---- */
 
-static bool region_is_word(const char *s)
+bool settings_is_region(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
 
@@ -145,7 +145,7 @@ static bool region_is_word(const char *s)
 int settings_set_region(struct settings *c, const char *region, const char *source,
                         struct err *e)
 {
-    if (!region_is_word(region))
+    if (!settings_is_region(region))
         return err_set(e, ERR_USAGE,
                        "'%.64s' (%s) is no region: one looks like eu-west-1", region,
                        source);
@@ -291,6 +291,27 @@ int settings_imds(const char *endpoint_option, char **ret_endpoint, bool *ret_di
     return 0;
 }
 
+/* s3 =
+ *     addressing_style = path */
+static int load_addressing(struct settings *c, const struct settings_files *f,
+                           struct err *e)
+{
+    const char *v = settings_get(f->config, c->profile, "s3", "addressing_style");
+
+    if (!v || str_eq(v, "auto"))
+        c->addressing = S3_AUTO;
+    else if (str_eq(v, "path"))
+        c->addressing = S3_PATH;
+    else if (str_eq(v, "virtual"))
+        c->addressing = S3_VIRTUAL;
+    else
+        return err_set(e, ERR_USAGE,
+                       "addressing_style of profile %s: '%.40s' is none of auto, path, "
+                       "virtual",
+                       c->profile, v);
+    return 0;
+}
+
 /* ---- All of it ---- */
 
 static int load_profile_name(struct settings *c, const struct aws_options *o,
@@ -323,7 +344,8 @@ static int load(const struct aws_options *o, struct settings *c, struct settings
         ca = settings_profile_get(f, c->profile, "ca_bundle");
     if (ca && str_set(&c->ca_bundle, ca, e) < 0)
         return -1;
-    if (load_region(c, o, f, e) < 0 || load_endpoints(c, o, f, e) < 0)
+    if (load_region(c, o, f, e) < 0 || load_endpoints(c, o, f, e) < 0 ||
+        load_addressing(c, f, e) < 0)
         return -1;
     return settings_imds(NULL, &c->imds_endpoint, &c->imds_disabled, e);
 }

@@ -22,6 +22,9 @@ struct settings_env {
     char *role_session_name;
 };
 
+/* How a bucket is named in a request: s3.addressing_style of the profile. */
+enum s3_addressing { S3_AUTO, S3_PATH, S3_VIRTUAL };
+
 struct settings {
     char *profile;          /* "default" when nobody named one */
     bool profile_named;     /* by option or AWS_PROFILE: then it must exist */
@@ -30,8 +33,9 @@ struct settings {
     char *region; /* NULL: to be asked of the metadata service */
     char *region_source;
     char *endpoints[AWS_SERVICES]; /* NULL: AWS's own; without a trailing slash */
-    char *ca_bundle;               /* or NULL */
-    char *imds_endpoint;           /* without a trailing slash */
+    enum s3_addressing addressing;
+    char *ca_bundle;     /* or NULL */
+    char *imds_endpoint; /* without a trailing slash */
     bool imds_disabled;
     struct settings_env env;
 };
@@ -61,6 +65,8 @@ bool settings_profile_exists(const struct settings_files *f, const char *profile
 /* Sets region and its source; ERR_USAGE when it is no region's name. */
 int settings_set_region(struct settings *c, const char *region, const char *source,
                         struct err *e) err_warn_unused;
+
+bool settings_is_region(const char *s);
 
 /* "aws" and "amazonaws.com" of a region; static strings. */
 const char *settings_partition(const char *region);

@@ -2,29 +2,31 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "cli/progress_view.h"
+#include "cli/repo_words.h"
 #include "cli/restore_options.h"
 
 #include <stdio.h>
 
 struct check_options {
     struct common_options common;
-    char *format;
-    char *profile;
+    struct restore_params params;
     char *for_what;
-    bool fix;
     bool all;
 };
 
 #define AT(f) offsetof(struct check_options, f)
 
 static const struct option_def defs[] = {
-    {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
+    {"format", 'f', OPTION_STRING, AT(params.format), "FORMAT",
      "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+    REPO_OPTIONS(struct check_options, params),
+    REPO_AWS_OPTIONS(struct check_options, params),
     {"for", 0, OPTION_STRING, AT(for_what), "WHAT",
      "what it is checked for: convert or restore (convert)"},
-    {"profile", 0, OPTION_STRING, AT(profile), "PROFILE",
+    {"profile", 0, OPTION_STRING, AT(params.profile), "PROFILE",
      "what the guest is to drive: nitro, xen or both (nitro)"},
-    {"fix", 0, OPTION_FLAG, AT(fix), NULL, "as a conversion with --fix would see it"},
+    {"fix", 0, OPTION_FLAG, AT(params.fix), NULL,
+     "as a conversion with --fix would see it"},
     {"all", 'a', OPTION_FLAG, AT(all), NULL, "also what is met and what is not needed"},
     COMMON_OPTIONS(struct check_options),
     OPTION_END,
@@ -64,8 +66,7 @@ static int print_answer(const struct check_options *o, const json_t *answer, boo
 static int check(struct check_options *o, const char *source, struct err *e)
 {
     const char *kind = o->for_what ? o->for_what : "convert";
-    struct restore_params params = {
-        .format = o->format, .profile = o->profile, .fix = o->fix};
+    struct restore_params *p = &o->params;
     struct flow_env env = command_begin(&o->common);
     json_auto_t *answer = NULL;
     bool blocked = false;
@@ -73,12 +74,10 @@ static int check(struct check_options *o, const char *source, struct err *e)
 
     if (!str_eq(kind, "convert") && !str_eq(kind, "restore"))
         return err_set(e, ERR_USAGE, "--for %s: must be convert or restore", kind);
-    if (restore_params_check(&params, e) < 0 || str_set(&params.source, source, e) < 0)
+    if (restore_params_check(p, e) < 0 || str_set(&p->source, source, e) < 0 ||
+        restore_params_make_absolute(p, e) < 0)
         return -1;
-    r = source_make_absolute(&params.source, e);
-    if (r == 0)
-        r = flow_check(&params, kind, &env, &answer, &blocked, e);
-    free(params.source);
+    r = flow_check(p, kind, &env, &answer, &blocked, e);
     progress_view_clear();
     if (r < 0)
         return -1;
@@ -107,5 +106,6 @@ int cmd_check(int argc, char **argv)
     else
         code = (r = check(&o, argv[first], &e)) < 0 ? command_fail(&e, NULL) : r;
     options_release(defs, &o);
+    free(o.params.source);
     return code;
 }

@@ -23,13 +23,19 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command; returns the exit code */
 };
 
+int cmd_backup(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
+int cmd_copy(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_undo(int argc, char **argv);
+int cmd_forget(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
+int cmd_key(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Options that every command takes. */

@@ -2,6 +2,7 @@
 #include "cli/restore_options.h"
 
 #include "base/str.h"
+#include "cli/repo_words.h"
 
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ static const struct option_def defs[] = {
     {.type = OPTION_HEADING, .help = "The source"},
     {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
      "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+    REPO_OPTIONS(struct restore_options, params),
     {"skip-digests", 0, OPTION_FLAG, AT(skip_digests), NULL,
      "do not check the digests of an OVF manifest"},
     {"skip-check", 0, OPTION_FLAG, AT(skip_check), NULL,
@@ -92,6 +94,19 @@ int source_make_absolute(char **source, struct err *e)
     return 0;
 }
 
+int restore_params_make_absolute(struct restore_params *p, struct err *e)
+{
+    struct source_spec spec = restore_params_source(p, NULL);
+    char **files[] = {&p->repo, &p->key, &p->key_password_file};
+
+    if (!source_is_point(&spec) && source_make_absolute(&p->source, e) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (*files[i] && source_make_absolute(files[i], e) < 0)
+            return -1;
+    return 0;
+}
+
 int restore_options_parse(int argc, char **argv, const struct command_help *help,
                           struct restore_options *o, struct err *e)
 {
@@ -106,7 +121,7 @@ int restore_options_parse(int argc, char **argv, const struct command_help *help
         return err_set(e, ERR_USAGE, "--on-failure %s: must be keep or undo",
                        o->on_failure);
     if (str_set(&o->params.source, argv[first], e) < 0 ||
-        source_make_absolute(&o->params.source, e) < 0)
+        restore_params_make_absolute(&o->params, e) < 0)
         return -1;
     return restore_params_check(&o->params, e);
 }

@@ -19,4 +19,8 @@ void restore_options_release(struct restore_options *o);
 /* "file.ova" becomes absolute; URIs stay. Replaces *source. */
 int source_make_absolute(char **source, struct err *e) err_warn_unused;
 
+/* The same for all that is a file: the source unless it is a recovery point, repository
+ * and key files. A job may be resumed from another folder. */
+int restore_params_make_absolute(struct restore_params *p, struct err *e) err_warn_unused;
+
 #endif

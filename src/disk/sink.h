@@ -33,7 +33,10 @@ struct sink_ops {
 struct sink {
     const struct sink_ops *ops;
     uint64_t size_bytes;
-    uint32_t align;  /* bytes; a power of two, at most 4096 */
+    uint32_t align; /* bytes; a power of two, at most 4096 */
+    /* 0, or a power of two: every write and zero covers whole blocks of this size (the
+     * last one of the disk may be short). A repository's chunks are such blocks. */
+    uint32_t block_bytes;
     int fd;          /* for io_uring: reads and writes on it at `offset` mean the same as
                         the operations above; -1 when there is none */
     bool known_zero; /* reads as zeros wherever nothing was written: zeros are skipped */

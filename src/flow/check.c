@@ -25,24 +25,41 @@ struct guest_options guest_options_for(const struct restore_params *params,
     };
 }
 
-int guest_check_source(const struct restore_params *params, size_t n_disks,
+/* "key=value" words for the plugin; see nbdkit-hotadd-plugin(1). A key's password is no
+ * such word: the plugin finds it where we do. */
+static int plugin_words(const struct source_spec *s, struct strv *ret, struct err *e)
+{
+    const char *const words[][2] = {
+        {"repo", s->repo.at},       {"ns", s->repo.ns},
+        {"key", s->repo.key},       {"key-password-file", s->repo.password_file},
+        {"region", s->repo.region}, {"aws-profile", s->repo.aws_profile}};
+
+    for (size_t i = 0; source_is_point(s) && i < sizeof words / sizeof words[0]; i++)
+        if (words[i][1] && strv_addf(ret, e, "%s=%s", words[i][0], words[i][1]) < 0)
+            return -1;
+    return 0;
+}
+
+int guest_check_source(const struct source_spec *source, size_t n_disks,
                        const struct guest_options *opt, const struct cancel *cancel,
                        const struct progress *progress, struct guest_info **ret,
                        struct err *e)
 {
-    struct image_options image = {.format = params->format};
+    struct image_options image = {.format = source->format};
+    auto_strv struct strv words = {0};
     auto_free struct guest_disk *disks = mem_zalloc(n_disks, sizeof *disks, e);
     struct image_server *server = NULL;
     int r;
 
-    if (!disks ||
-        image_serve_start(params->source, n_disks, &image, cancel, &server, e) < 0)
+    if (!disks || plugin_words(source, &words, e) < 0 ||
+        image_serve_start(source->source, n_disks, &image, &words, cancel, &server, e) <
+            0)
         return -1;
     for (size_t i = 0; i < n_disks; i++)
         disks[i].nbd_socket = image_server_socket(server, i);
     r = guest_check(disks, n_disks, opt, cancel, progress, ret, e);
     image_serve_stop(server);
-    return r < 0 ? err_prefix(e, "looking into the guest of %s", params->source) : 0;
+    return r < 0 ? err_prefix(e, "looking into the guest of %s", source->source) : 0;
 }
 
 static int gather(const struct machine *m, const struct guest_info *info, bool blocked,
@@ -66,21 +83,22 @@ static int gather(const struct machine *m, const struct guest_info *info, bool b
 int flow_check(const struct restore_params *params, const char *kind,
                const struct flow_env *env, json_t **ret, bool *ret_blocked, struct err *e)
 {
-    struct image_options opt = {.format = params->format};
+    struct source_spec spec = restore_params_source(params, NULL);
+    auto_flow_source struct flow_source source = {0};
     struct guest_options guest = guest_options_for(
         params, str_eq(kind, "convert") ? RESTORE_CONVERT : RESTORE_PLAIN);
     auto_guest_info struct guest_info *info = NULL;
-    auto_machine struct machine *m = NULL;
     bool blocked;
 
-    if (image_open(params->source, &opt, &m, e) < 0)
+    if (flow_source_open(&spec, env->cancel, &source, e) < 0)
         return -1;
-    guest.firmware = m->firmware;
-    if (guest_check_source(params, m->disks.n, &guest, env->cancel, env->progress, &info,
-                           e) < 0)
+    guest.firmware = source.machine->firmware;
+    spec.source = source.pinned;
+    if (guest_check_source(&spec, source.machine->disks.n, &guest, env->cancel,
+                           env->progress, &info, e) < 0)
         return -1;
     blocked = guest_info_blocker(info, &guest) != NULL;
-    if (gather(m, info, blocked, ret, e) < 0)
+    if (gather(source.machine, info, blocked, ret, e) < 0)
         return -1;
     *ret_blocked = blocked;
     return 0;

@@ -66,6 +66,21 @@ int restore_params_from_json(const json_t *o, struct restore_params *ret, struct
     return 0;
 }
 
+struct source_spec restore_params_source(const struct restore_params *p,
+                                         const char *pinned)
+{
+    return (struct source_spec){
+        .source = pinned ? pinned : p->source,
+        .format = p->format,
+        .repo = {.at = p->repo,
+                 .ns = p->ns,
+                 .key = p->key,
+                 .password_file = p->key_password_file,
+                 .region = p->region,
+                 .aws_profile = p->aws_profile},
+    };
+}
+
 static int one_of(const char *value, const char *option, const char *const *words,
                   struct err *e)
 {
@@ -119,6 +134,8 @@ int restore_params_check(const struct restore_params *p, struct err *e)
         one_of(p->volume_type, "volume-type", volume_types, e) < 0 ||
         check_tags(&p->tags, e) < 0)
         return -1;
+    if ((p->ns || p->key || p->key_password_file) && !p->repo)
+        return err_set(e, ERR_USAGE, "--ns, --key and --key-password-file need --repo");
     if (p->private_ip && inet_pton(AF_INET, p->private_ip, &addr) != 1)
         return err_set(e, ERR_USAGE, "--private-ip %s: not an IPv4 address",
                        p->private_ip);

@@ -7,6 +7,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/strv.h"
+#include "flow/open_source.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -14,9 +15,13 @@
 /* The fields, once, for the struct, the JSON and the release. A string left NULL, a
  * number left 0 and a flag left false mean "hotadd chooses" or "no". */
 #define RESTORE_PARAM_FIELDS(STR, U64, FLAG, LIST)                                       \
-    STR(source) /* absolute path or URI */                                               \
+    STR(source) /* absolute path or URI; with repo: VM[@TIME] */                         \
     STR(format) /* of a bare image, when it cannot be seen */                            \
-    STR(name)   /* of the instance; default the machine's */                             \
+    STR(repo)   /* folder or s3://BUCKET/NAME; the source is a recovery point of it */   \
+    STR(ns)     /* its namespace */                                                      \
+    STR(key)    /* key file */                                                           \
+    STR(key_password_file) /* where its password is; never the password */               \
+    STR(name)              /* of the instance; default the machine's */                  \
     STR(region)                                                                          \
     STR(aws_profile)                                                                     \
     STR(zone) /* must be the proxy's */                                                  \
@@ -67,6 +72,11 @@ json_t *restore_params_json(const struct restore_params *p, struct err *e);
  * hotadd may have written them. */
 int restore_params_from_json(const json_t *o, struct restore_params *ret,
                              struct err *e) err_warn_unused;
+
+/* What opens the source. `pinned` is what it was when the job was planned
+ * (struct flow_source); NULL: not known yet. Borrows from both. */
+struct source_spec restore_params_source(const struct restore_params *p,
+                                         const char *pinned);
 
 /* Checks what can be checked without looking anywhere: sizes, words, tags, addresses. */
 int restore_params_check(const struct restore_params *p, struct err *e) err_warn_unused;

@@ -23,8 +23,9 @@ struct look {
     const struct cancel *cancel;
     const struct progress *progress;
     struct plan *plan;
-    struct machine *machine; /* owned */
-    bool nitro_ok, xen_ok;   /* what the guest drives, as it is or will be */
+    struct flow_source source; /* owned: held open, so that a point stays */
+    struct machine *machine;   /* the source's */
+    bool nitro_ok, xen_ok;     /* what the guest drives, as it is or will be */
 };
 
 const char *restore_kind_name(enum restore_kind k)
@@ -45,12 +46,14 @@ static void take_note(void *ctx, const char *text)
 
 static int look_at_source(struct look *l, struct err *e)
 {
-    struct image_options opt = {
-        .format = l->params->format, .note = take_note, .note_ctx = l};
+    struct source_spec spec = restore_params_source(l->params, NULL);
     struct plan *p = l->plan;
 
-    if (image_open(l->params->source, &opt, &l->machine, e) < 0)
+    spec.note = take_note;
+    spec.note_ctx = l;
+    if (flow_source_open(&spec, l->cancel, &l->source, e) < 0)
         return -1;
+    l->machine = l->source.machine;
     vec_foreach (d, &l->machine->disks) {
         struct plan_volume v = {.source_bytes = d->source->size_bytes};
 
@@ -75,7 +78,7 @@ static int look_at_source(struct look *l, struct err *e)
     }
     if (!p->volumes.n)
         return err_set(e, ERR_INPUT, "%s has no disks", l->params->source);
-    return plan_set(&p->source, e, "%s", l->params->source) < 0 ||
+    return plan_set(&p->source, e, "%s", l->source.pinned) < 0 ||
                    plan_set(&p->kind, e, "%s", restore_kind_name(l->kind)) < 0 ||
                    plan_set(&p->name, e, "%s",
                             l->params->name ? l->params->name : l->machine->name) < 0
@@ -88,6 +91,8 @@ static int check_digests(struct look *l, struct err *e)
     struct image_options opt = {.format = l->params->format};
     auto_image_digests struct image_digests *d = NULL;
 
+    if (l->source.point)
+        return 0; /* its chunks' digests are checked as they are read */
     if (l->params->skip_digests)
         return plan_note(l->plan, e, "the manifest's digests were not checked, as asked");
     if (image_digests_open(l->params->source, &opt, &d, e) < 0)
@@ -227,6 +232,7 @@ static int blocked(const struct guest_info *info, const struct guest_options *op
 
 static int look_at_guest(struct look *l, struct err *e)
 {
+    struct source_spec source = restore_params_source(l->params, l->plan->source);
     struct guest_options opt = guest_options_for(l->params, l->kind);
     auto_guest_info struct guest_info *info = NULL;
     struct plan *p = l->plan;
@@ -240,7 +246,7 @@ static int look_at_guest(struct look *l, struct err *e)
         return choose_boot_mode(l, NULL, e) < 0
                    ? -1
                    : plan_note(p, e, "the guest was not looked into, as asked");
-    if (guest_check_source(l->params, l->machine->disks.n, &opt, l->cancel, l->progress,
+    if (guest_check_source(&source, l->machine->disks.n, &opt, l->cancel, l->progress,
                            &info, e) < 0)
         return -1;
     p->guest_info = guest_info_json(info, e);
@@ -421,6 +427,6 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
         check_digests(&l, e) < 0 || look_at_guest(&l, e) < 0 ||
         look_at_instance(&l, e) < 0 || permissions_check(aws, params, plan, e) < 0)
         r = -1;
-    machine_free(l.machine);
+    flow_source_close(&l.source);
     return r;
 }

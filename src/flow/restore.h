@@ -123,8 +123,9 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
 struct guest_options guest_options_for(const struct restore_params *params,
                                        enum restore_kind kind);
 
-/* Looks into the source's guest, served read-only through nbdkit. Owned. */
-int guest_check_source(const struct restore_params *params, size_t n_disks,
+/* Looks into the source's guest, served read-only through nbdkit. `source` should be the
+ * pinned one, so that what is looked at is what is restored. Owned. */
+int guest_check_source(const struct source_spec *source, size_t n_disks,
                        const struct guest_options *opt, const struct cancel *cancel,
                        const struct progress *progress, struct guest_info **ret,
                        struct err *e) err_warn_unused;

@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "flow/restore.h"
-#include "image/image.h"
 #include "mover/mover.h"
 
 #include <inttypes.h>
@@ -17,7 +16,7 @@
 
 struct copy {
     struct job *job;
-    struct machine *machine; /* owned; its sources are what is copied */
+    struct flow_source source; /* owned; its machine's sources are what is copied */
     size_t n;
     struct mover_disk *disks;   /* n, owned with their sinks */
     struct extent_set *already; /* n, owned */
@@ -32,7 +31,7 @@ static void copy_release(struct copy *c)
     }
     free(c->disks);
     free(c->already);
-    machine_free(c->machine);
+    flow_source_close(&c->source);
 }
 
 static int note_durable(void *ctx, size_t disk, const struct extent *v, size_t n,
@@ -84,6 +83,20 @@ static int note_written(struct job *job, size_t i, const char *volume, struct er
     return now ? job_value_set(job, disk_key(name, "written", i), now, e) : err_nomem(e);
 }
 
+/* A recovery point that is gone does not come back: nothing is gained by a resume. */
+static int open_again(const struct source_spec *spec, const struct cancel *cancel,
+                      struct flow_source *ret, struct err *e)
+{
+    if (flow_source_open(spec, cancel, ret, e) == 0)
+        return 0;
+    if (source_is_point(spec) && e->kind == ERR_NOT_FOUND)
+        err_prefix(e,
+                   "recovery point %s, which the job was planned from, is gone from %s; "
+                   "`hotadd undo` the job and begin anew",
+                   spec->source, spec->repo.at);
+    return -1;
+}
+
 static int prepare_disk(struct copy *c, struct restore_ctx *ctx, size_t i, struct err *e)
 {
     const struct plan_volume *pv = &ctx->plan->volumes.v[i];
@@ -102,7 +115,7 @@ static int prepare_disk(struct copy *c, struct restore_ctx *ctx, size_t i, struc
                           e) < 0 ||
         note_written(c->job, i, volume, e) < 0)
         return -1;
-    d->source = c->machine->disks.v[i].source;
+    d->source = c->source.machine->disks.v[i].source;
     d->already = &c->already[i];
     d->durable = note_durable;
     d->durable_ctx = c;
@@ -132,18 +145,19 @@ int step_restore_data(struct job *job, void *vctx, struct err *e)
         .progress = ctx->progress,
         .what = "restore-data",
     };
-    struct image_options image = {.format = ctx->params->format};
+    struct source_spec spec = restore_params_source(ctx->params, ctx->plan->source);
     auto_copy struct copy c = {.job = job};
     struct mover_result result;
 
-    if (image_open(ctx->params->source, &image, &c.machine, e) < 0 ||
-        check_same_source(c.machine, ctx->plan, e) < 0)
+    if (open_again(&spec, job_cancel(job), &c.source, e) < 0 ||
+        check_same_source(c.source.machine, ctx->plan, e) < 0)
         return -1;
-    c.disks = mem_zalloc(c.machine->disks.n, sizeof *c.disks, e);
-    c.already = c.disks ? mem_zalloc(c.machine->disks.n, sizeof *c.already, e) : NULL;
+    c.disks = mem_zalloc(c.source.machine->disks.n, sizeof *c.disks, e);
+    c.already =
+        c.disks ? mem_zalloc(c.source.machine->disks.n, sizeof *c.already, e) : NULL;
     if (!c.already)
         return -1;
-    c.n = c.machine->disks.n;
+    c.n = c.source.machine->disks.n;
     for (size_t i = 0; i < c.n; i++)
         if (prepare_disk(&c, ctx, i, e) < 0)
             return err_prefix(e, "disk %zu", i + 1);

@@ -17,7 +17,8 @@
 #define NBD_ALIGN    4096u
 #define UNIT_MAX     65536u
 #define DEFAULT_CONN 4u
-#define MAX_REQUEST  (32u << 20)
+#define REQUEST      (256u << 10) /* qemu-nbd is ten times slower with some of 1 MiB */
+#define IN_FLIGHT    8u           /* requests of one fetch */
 #define STRETCH      (1ull << 30) /* asked about at once */
 #define MAX_PIECES   65536u
 #define MAX_SURVEY   4096u /* answers read to learn how much data there is */
@@ -36,7 +37,7 @@ struct nbdsrc {
     struct source_ops ops; /* with the format's name */
     struct nbd_dialer dialer;
     unsigned max_open;
-    uint64_t max_request;
+    uint32_t request_bytes;
     bool has_status;          /* the server knows base:allocation */
     pthread_mutex_t dialling; /* one dial at a time; taken without `lock` */
     pthread_mutex_t lock;     /* guards everything below */
@@ -60,18 +61,22 @@ unsigned nbdsrc_connections(uint32_t wanted)
 
 /* ----------------------------------------------------------------- connections */
 
-static int nbd_failed(const struct nbdsrc *n, struct err *e, const char *what,
-                      uint64_t offset, uint64_t len)
+static int failed_with(const struct nbdsrc *n, struct err *e, const char *what,
+                       uint64_t offset, uint64_t len, int no, const char *words)
 {
-    int no = nbd_get_errno();
-
     err_set(e, no == EIO || no == EINVAL ? ERR_INPUT : ERR_NETWORK,
             "%s: %s of %" PRIu64 " bytes at byte %" PRIu64 ": %s", n->base.desc, what,
-            len, offset, nbd_get_error());
+            len, offset, words);
     e->sys_errno = no;
     if (n->dialer.explain)
         n->dialer.explain(n->dialer.ctx, e);
     return -1;
+}
+
+static int nbd_failed(const struct nbdsrc *n, struct err *e, const char *what,
+                      uint64_t offset, uint64_t len)
+{
+    return failed_with(n, e, what, offset, len, nbd_get_errno(), nbd_get_error());
 }
 
 static int dial(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
@@ -86,6 +91,8 @@ static int dial(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
         nbd_close(h);
         return -1;
     }
+    /* A buffer whose fetch failed is never looked at. */
+    nbd_set_pread_initialize(h, false);
     pthread_mutex_lock(&n->dialling);
     r = n->dialer.dial(n->dialer.ctx, h, e);
     pthread_mutex_unlock(&n->dialling);
@@ -119,9 +126,13 @@ static int conn_get(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
     return -1;
 }
 
-static void conn_put(struct nbdsrc *n, struct nbd_handle *h)
+enum conn_state { CONN_GOOD, CONN_BROKEN };
+
+/* Closing a broken one is also what makes libnbd forget buffers that it was to fill. */
+static void conn_put(struct nbdsrc *n, struct nbd_handle *h, enum conn_state state)
 {
-    bool dead = nbd_aio_is_dead(h) != 0 || nbd_aio_is_closed(h) != 0;
+    bool dead =
+        state == CONN_BROKEN || nbd_aio_is_dead(h) != 0 || nbd_aio_is_closed(h) != 0;
 
     if (dead)
         nbd_close(h);
@@ -216,7 +227,7 @@ static int ask_status(struct nbdsrc *n, uint64_t start, struct pieces *ret, stru
         h, len, start, (nbd_extent_callback){.callback = on_extents, .user_data = &s}, 0);
     if (r < 0)
         nbd_failed(n, e, "block status", start, len);
-    conn_put(n, h);
+    conn_put(n, h, CONN_GOOD);
     if (r == 0 && s.failed)
         r = err_nomem(e);
     if (r == 0)
@@ -314,24 +325,64 @@ static int nbdsrc_unit_at(struct source *s, uint64_t offset, uint64_t limit_byte
     return 0;
 }
 
+/* The requests of one fetch, on one connection. */
+struct reading {
+    unsigned in_flight;
+    int error; /* errno of the first that the server refused */
+};
+
+static int on_read(void *ctx, int *error)
+{
+    struct reading *r = ctx;
+
+    r->in_flight--;
+    if (*error && !r->error)
+        r->error = *error;
+    return 1; /* retires the command */
+}
+
+/* Several requests are under way at once, so that neither side waits for the other. After
+ * CONN_BROKEN some may still be. */
+static enum conn_state read_unit(struct nbdsrc *n, struct nbd_handle *h,
+                                 const struct unit *u, char *buf, struct reading *r)
+{
+    nbd_completion_callback done = {.callback = on_read, .user_data = r};
+    uint64_t next = 0;
+
+    while (r->in_flight || (next < u->len && !r->error)) {
+        uint64_t left = u->len - next,
+                 len = left < n->request_bytes ? left : n->request_bytes;
+
+        if (left && !r->error && r->in_flight < IN_FLIGHT) {
+            r->in_flight++;
+            if (nbd_aio_pread(h, buf + next, len, u->offset + next, done, 0) < 0)
+                return CONN_BROKEN;
+            next += len;
+        } else if (nbd_poll(h, -1) < 0) {
+            return CONN_BROKEN;
+        }
+    }
+    return CONN_GOOD;
+}
+
 static int nbdsrc_fetch(struct source *s, const struct unit *u, void *buf, struct err *e)
 {
     struct nbdsrc *n = self(s);
+    struct reading r = {0};
     struct nbd_handle *h;
-    int r = 0;
+    enum conn_state state;
+    int result = 0;
 
     if (conn_get(n, &h, e) < 0)
         return -1;
-    for (uint64_t done = 0; r == 0 && done < u->len;) {
-        uint64_t left = u->len - done,
-                 len = left < n->max_request ? left : n->max_request;
-
-        if (nbd_pread(h, (char *)buf + done, len, u->offset + done, 0) < 0)
-            r = nbd_failed(n, e, "read", u->offset + done, len);
-        done += len;
-    }
-    conn_put(n, h);
-    return r;
+    state = read_unit(n, h, u, buf, &r);
+    if (state == CONN_BROKEN)
+        result = nbd_failed(n, e, "read", u->offset, u->len);
+    else if (r.error)
+        result = failed_with(n, e, "read", u->offset, u->len, r.error,
+                             strerrordesc_np(r.error));
+    conn_put(n, h, state);
+    return result;
 }
 
 static void nbdsrc_free(struct source *s)
@@ -369,8 +420,8 @@ static int learn(struct nbdsrc *n, struct nbd_handle *h, struct err *e)
     n->base.size_bytes = (uint64_t)size;
     n->base.unit_align = min > NBD_ALIGN ? (uint32_t)min : NBD_ALIGN;
     n->base.unit_max_bytes = UNIT_MAX;
-    n->max_request = max >= UNIT_MAX && max < MAX_REQUEST ? (uint64_t)max : MAX_REQUEST;
-    n->max_request -= n->max_request % n->base.unit_align;
+    n->request_bytes = max >= UNIT_MAX && max < REQUEST ? (uint32_t)max : REQUEST;
+    n->request_bytes -= n->request_bytes % n->base.unit_align;
     n->has_status = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
     n->base.data_bytes_hint = n->base.size_bytes;
     if (nbd_can_multi_conn(h) <= 0)
@@ -386,12 +437,12 @@ static int connect_first(struct nbdsrc *n, struct err *e)
     if (conn_get(n, &h, e) < 0)
         return -1;
     r = learn(n, h, e);
-    conn_put(n, h);
+    conn_put(n, h, CONN_GOOD);
     while (r == 0 && n->dialer.eager && n->n_open < n->max_open) {
         r = dial(n, &h, e);
         if (r == 0) {
             n->n_open++;
-            conn_put(n, h);
+            conn_put(n, h, CONN_GOOD);
         }
     }
     if (r < 0)

@@ -12,12 +12,14 @@
 #include "config.h"
 #include "image/activated.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <unistd.h>
 
 #define START_WAIT_NS (30 * NS_PER_S)
+#define MAX_WORDS     12
 
 struct served_disk {
     struct activated server;
@@ -96,29 +98,41 @@ static int plugin_path(char **ret, struct err *e)
     return 0;
 }
 
-static int start_one(struct served_disk *d, const char *plugin, const char *source,
-                     size_t number, const struct image_options *opt, struct err *e)
+/* What is the same for all disks. */
+struct serve_spec {
+    const char *plugin; /* all borrowed */
+    const char *source;
+    const struct image_options *opt; /* may be NULL */
+    const struct strv *words;        /* may be NULL */
+};
+
+static int start_one(struct served_disk *d, const struct serve_spec *spec, size_t number,
+                     struct err *e)
 {
+    const struct image_options *opt = spec->opt;
     const char *format = opt && opt->format ? opt->format : "";
-    auto_free char *src = str_fmt(e, "source=%s", source);
+    auto_free char *src = str_fmt(e, "source=%s", spec->source);
     auto_free char *disk = str_fmt(e, "disk=%zu", number);
     auto_free char *fmt = str_fmt(e, "format=%s", format);
     auto_fd int listen_fd = -1;
     const char *trust =
         opt && opt->trust_paths ? "trust-paths=true" : "trust-paths=false";
-    const char *argv[] = {"nbdkit",
-                          "--foreground",
-                          "--exit-with-parent",
-                          "--readonly",
-                          "--threads",
-                          "4",
-                          plugin,
-                          src,
-                          disk,
-                          trust,
-                          *format ? fmt : NULL,
-                          NULL};
+    const char *argv[MAX_WORDS + 12] = {"nbdkit",
+                                        "--foreground",
+                                        "--exit-with-parent",
+                                        "--readonly",
+                                        "--threads",
+                                        "4",
+                                        spec->plugin,
+                                        src,
+                                        disk,
+                                        trust};
+    size_t n = 10;
 
+    if (*format)
+        argv[n++] = fmt;
+    for (size_t i = 0; spec->words && i < spec->words->n; i++)
+        argv[n++] = spec->words->v[i];
     if (!src || !disk || !fmt || activated_listen(d->socket, 16, &listen_fd, e) < 0 ||
         activated_connect(d->socket, &d->hello_fd, e) < 0)
         return -1;
@@ -185,15 +199,15 @@ static int make_dir(struct image_server *s, struct err *e)
     return -1;
 }
 
-static int start_all(struct image_server *s, const char *path, size_t n_disks,
-                     const struct image_options *opt, const struct cancel *cancel,
-                     struct err *e)
+static int start_all(struct image_server *s, struct serve_spec *spec, size_t n_disks,
+                     const struct cancel *cancel, struct err *e)
 {
     auto_free char *plugin = NULL;
 
     s->disks = mem_zalloc(n_disks, sizeof *s->disks, e);
     if (!s->disks || make_dir(s, e) < 0 || plugin_path(&plugin, e) < 0)
         return -1;
+    spec->plugin = plugin;
     for (; s->n < n_disks; s->n++) {
         struct served_disk *d = &s->disks[s->n];
 
@@ -202,7 +216,7 @@ static int start_all(struct image_server *s, const char *path, size_t n_disks,
         d->socket = str_fmt(e, "%s/disk%zu", s->dir, s->n + 1);
         if (!d->socket)
             return -1;
-        if (start_one(d, plugin, path, s->n + 1, opt, e) < 0) {
+        if (start_one(d, spec, s->n + 1, e) < 0) {
             disk_release(d);
             return -1;
         }
@@ -214,14 +228,17 @@ static int start_all(struct image_server *s, const char *path, size_t n_disks,
 }
 
 int image_serve_start(const char *path_or_uri, size_t n_disks,
-                      const struct image_options *opt, const struct cancel *cancel,
-                      struct image_server **ret, struct err *e)
+                      const struct image_options *opt, const struct strv *words,
+                      const struct cancel *cancel, struct image_server **ret,
+                      struct err *e)
 {
+    struct serve_spec spec = {.source = path_or_uri, .opt = opt, .words = words};
     struct image_server *s = mem_zalloc(1, sizeof *s, e);
 
+    assert(!words || words->n <= MAX_WORDS);
     if (!s)
         return -1;
-    if (start_all(s, path_or_uri, n_disks, opt, cancel, e) < 0) {
+    if (start_all(s, &spec, n_disks, cancel, e) < 0) {
         image_serve_stop(s);
         return -1;
     }

@@ -5,6 +5,7 @@
  * completed writes is taken before its flush and reported after it, so a write that
  * completes during a flush waits for the next. */
 #include "mover/private.h"
+#include "mover/pool.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_POOL_BYTES  (256ull << 20)
+#define DEFAULT_POOL_BYTES  (64ull << 20)
 #define DEFAULT_SLOT_BYTES  (4ull << 20)
 #define DEFAULT_FLUSH_BYTES (512ull << 20)
 #define DEFAULT_FLUSH_NS    (5 * NS_PER_S)
@@ -42,7 +43,7 @@ void mover_fail(struct mover *m, const struct err *e)
 
 /* With the lock held. */
 static int note_written(struct mover *m, struct disk *d, const struct task *t,
-                        const unsigned char *sha256, struct err *e)
+                        const struct outcome *o, struct err *e)
 {
     uint64_t end = least(t->offset + t->len, d->plan.end);
     struct record r = {.disk = d->index, .offset = t->offset, .len = t->len};
@@ -52,11 +53,10 @@ static int note_written(struct mover *m, struct disk *d, const struct task *t,
     if (++d->unflushed_tasks == SOFT_TASKS)
         pthread_cond_broadcast(&m->wakeup);
     if (m->opt->verify == MOVER_VERIFY_NONE ||
-        (t->kind == TASK_ZERO && d->d->sink->known_zero))
+        (t->kind == TASK_ZERO && t->holds == HOLDS_ZEROS))
         return 0;
     r.kind = t->kind == TASK_ZERO ? RECORD_ZERO : RECORD_DATA;
-    if (sha256)
-        memcpy(r.sha256, sha256, sizeof r.sha256);
+    memcpy(r.sha256, o->sha256, sizeof r.sha256);
     return vec_push(&d->records, r, e);
 }
 
@@ -86,7 +86,7 @@ void mover_task_dropped(struct mover *m)
 }
 
 void mover_task_done(struct mover *m, size_t disk, const struct task *t,
-                     uint64_t written_bytes, const unsigned char *sha256)
+                     const struct outcome *o)
 {
     struct disk *d = &m->disks[disk];
     struct err e = ERR_INIT;
@@ -94,17 +94,13 @@ void mover_task_done(struct mover *m, size_t disk, const struct task *t,
 
     pthread_mutex_lock(&m->lock);
     m->position += least(t->offset + t->len, d->plan.end) - t->offset;
-    m->result.written_bytes += written_bytes;
-    if (t->kind == TASK_SKIP) {
+    m->result.written_bytes += o->written_bytes;
+    m->result.zeroed_bytes += o->zeroed_bytes;
+    d->unflushed_bytes += o->written_bytes + o->zeroed_bytes;
+    if (t->kind == TASK_SKIP)
         m->result.already_bytes += t->len;
-    } else {
-        if (t->kind == TASK_ZERO && !d->d->sink->known_zero) {
-            m->result.zeroed_bytes += t->len;
-            d->unflushed_bytes += t->len;
-        }
-        d->unflushed_bytes += written_bytes;
-        r = note_written(m, d, t, sha256, &e);
-    }
+    else
+        r = note_written(m, d, t, o, &e);
     end_task(m);
     pthread_mutex_unlock(&m->lock);
     if (r < 0)
@@ -122,36 +118,77 @@ static unsigned usable_cores(void)
     return (unsigned)CPU_COUNT(&set);
 }
 
-/* Chooses buffer size and number of workers so that all buffers fit into the pool and
- * every worker has two at least, one to fill while the other is written. */
-static int choose_sizes(struct mover *m, const struct mover_disk *disks, struct err *e)
+static struct plan_facts facts_of(const struct mover_disk *d)
 {
-    uint64_t pool = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
-    uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores(),
-             min = TASK_ALIGN;
-    uint64_t want, total = 0, slots;
+    return (struct plan_facts){.source = d->source,
+                               .base = d->base,
+                               .sink = d->sink,
+                               .already = d->already,
+                               .piece_bytes = d->sha256 ? TREE_PIECE_BYTES : 0};
+}
+
+/* What the disks need: buffers of at least min_bytes, and so many for each worker at
+ * once: one to fill while the other is written or holds what is taken apart, one for a
+ * base. */
+struct needs {
+    uint64_t min_bytes;
+    uint64_t slots;
+    uint64_t total_bytes; /* of all disks */
+};
+
+static struct needs needs_of(const struct mover *m, const struct mover_disk *disks)
+{
+    struct needs n = {.min_bytes = TASK_ALIGN, .slots = 2};
 
     for (size_t i = 0; i < m->n_disks; i++) {
-        uint64_t need = plan_min_slot(disks[i].source);
+        struct plan_facts f = facts_of(&disks[i]);
+        uint64_t min = plan_min_slot(&f);
 
-        min = need > min ? need : min;
-        total += disks[i].source->size_bytes / TASK_ALIGN;
+        n.min_bytes = min > n.min_bytes ? min : n.min_bytes;
+        n.total_bytes += disks[i].source->size_bytes;
+        if (disks[i].base)
+            n.slots = 3;
     }
-    if (pool / 2 < min)
+    return n;
+}
+
+/* Chooses buffer size and number of workers so that all buffers fit into what the pool
+ * gives and every worker has as many as it needs. */
+static void choose_sizes(struct mover *m, const struct needs *n)
+{
+    uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores();
+    uint64_t min = n->min_bytes, want, slots;
+
+    workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
+    workers = least(workers, m->pool_bytes / n->slots / min);
+    /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
+    want = least(DEFAULT_SLOT_BYTES, m->pool_bytes / workers / SLOTS_WANTED);
+    m->slot_bytes = want > min ? want - want % min : min;
+    slots = m->pool_bytes / workers / m->slot_bytes;
+    /* Small disks do not need a large pool. */
+    m->slots_per_worker =
+        (size_t)least(slots, n->total_bytes / m->slot_bytes + n->slots + 1);
+    m->n_workers = (unsigned)workers;
+}
+
+static int take_memory(struct mover *m, const struct mover_disk *disks, struct err *e)
+{
+    struct needs n = needs_of(m, disks);
+    uint64_t want = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
+    uint64_t min = n.slots * n.min_bytes;
+
+    if (m->opt->pool_bytes && m->opt->pool_bytes < min)
         return err_set(e, ERR_USAGE,
                        "a buffer pool of %" PRIu64
-                       " bytes is too small: the sources need "
-                       "%" PRIu64,
-                       pool, 2 * min);
-    workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
-    workers = least(workers, pool / 2 / min);
-    /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
-    want = least(DEFAULT_SLOT_BYTES, pool / workers / SLOTS_WANTED);
-    m->slot_bytes = want > min ? want - want % min : min;
-    slots = pool / workers / m->slot_bytes;
-    /* Small disks do not need a large pool. */
-    m->slots_per_worker = (size_t)least(slots, total / (m->slot_bytes / TASK_ALIGN) + 2);
-    m->n_workers = (unsigned)workers;
+                       " bytes is too small: the disks need %" PRIu64,
+                       m->opt->pool_bytes, min);
+    /* Large blocks are no reason to let all but one worker rest. */
+    if (want < min * usable_cores() && !m->opt->pool_bytes)
+        want = min * usable_cores();
+    if (pool_take(min, least(want, POOL_BYTES) > min ? least(want, POOL_BYTES) : min,
+                  m->opt->cancel, &m->pool_bytes, e) < 0)
+        return -1;
+    choose_sizes(m, &n);
     return 0;
 }
 
@@ -375,10 +412,12 @@ static void release(struct mover *m)
 {
     for (size_t i = 0; m->disks && i < m->n_disks; i++) {
         plan_release(&m->disks[i].plan);
+        tree_free(m->disks[i].tree);
         extent_set_release(&m->disks[i].written);
         vec_release(&m->disks[i].records);
     }
     free(m->disks);
+    pool_give_back(m->pool_bytes);
     vec_release(&m->verify);
     pthread_cond_destroy(&m->wakeup);
     pthread_mutex_destroy(&m->lock);
@@ -404,13 +443,18 @@ static int init_disks(struct mover *m, const struct mover_disk *disks, struct er
     if (!m->disks)
         return -1;
     for (size_t i = 0; i < m->n_disks; i++) {
+        struct plan_facts f = facts_of(&disks[i]);
         struct disk *d = &m->disks[i];
 
         d->d = &disks[i];
         d->index = i;
         d->flushed_ns = now_ns;
-        if (plan_init(&d->plan, disks[i].source, disks[i].sink, disks[i].already,
-                      m->slot_bytes, e) < 0)
+        if (disks[i].sha256 && disks[i].already && disks[i].already->n)
+            return err_set(e, ERR_USAGE,
+                           "%s: no digest of a copy that an earlier run began",
+                           disks[i].source->desc);
+        if (plan_init(&d->plan, &f, m->slot_bytes, e) < 0 ||
+            (disks[i].sha256 && tree_new(disks[i].source->size_bytes, &d->tree, e) < 0))
             return -1;
         m->result.total_bytes += disks[i].source->size_bytes;
     }
@@ -448,6 +492,9 @@ static void run(struct mover *m)
             worker_join(workers[i]);
     if (atomic_load(&m->stop))
         save_the_rest(m, &r);
+    for (size_t i = 0; i < m->n_disks && !atomic_load(&m->stop); i++)
+        if (m->disks[i].tree)
+            tree_final(m->disks[i].tree, m->disks[i].d->sha256);
     report_now(m, &r, clock_mono_ns());
 }
 
@@ -465,7 +512,7 @@ int mover_run(const struct mover_disk *disks, size_t n, const struct mover_optio
         return 0;
     }
     init_locks(&m);
-    if (choose_sizes(&m, disks, &m.error) == 0 && init_disks(&m, disks, &m.error) == 0)
+    if (take_memory(&m, disks, &m.error) == 0 && init_disks(&m, disks, &m.error) == 0)
         run(&m);
     m.result.elapsed_ns = clock_mono_ns() - start_ns;
     *ret = m.result;

@@ -9,6 +9,7 @@
 #define HOTADD_MOVER_MOVER_H
 
 #include "base/cancel.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/progress.h"
 #include "disk/extent.h"
@@ -22,6 +23,14 @@ struct mover_disk {
     struct sink *sink;
     /* Borrowed, may be NULL: ranges made durable by an earlier run, not copied again. */
     const struct extent_set *already;
+    /* Borrowed, may be NULL: what the sink holds now, outside of `already`. Then the copy
+     * is a delta: both are fetched and only the 4 KiB (or the sink's blocks) that differ
+     * are written, zeros included. Beyond its end the sink holds what known_zero says. */
+    struct source *base;
+    /* May be NULL: SHA256_BYTES that a successful run fills with the digest of the
+     * source's content: SHA-256 of the SHA-256 digests of its pieces of 4 MiB, in order.
+     * Not with `already`, which is not read. */
+    unsigned char *sha256;
     /* May be NULL. The ranges are written, flushed and, if asked for, verified. Called
      * on the thread that called mover_run, never two at once, no lock held. -1 stops the
      * run with that error. */
@@ -51,8 +60,10 @@ enum mover_io {
 
 /* All zero is the default. */
 struct mover_options {
-    unsigned workers;              /* 0: one per usable core */
-    uint64_t pool_bytes;           /* all buffers of all workers; 0: 256 MiB */
+    unsigned workers; /* 0: one per usable core */
+    /* All buffers of all workers, at most; 0: 64 MiB. Runs that overlap in time share
+     * the process's 192 MiB and may get less; a run waits when too little is left. */
+    uint64_t pool_bytes;
     uint64_t max_bytes_per_s;      /* of data fetched, all disks together; 0: no limit */
     uint64_t flush_interval_bytes; /* per disk; 0: 512 MiB */
     uint64_t flush_interval_ns;    /* 0: 5 s */
@@ -70,7 +81,8 @@ struct mover_result {
     uint64_t total_bytes;    /* of all sources */
     uint64_t already_bytes;  /* skipped, done by an earlier run */
     uint64_t data_bytes;     /* fetched */
-    uint64_t written_bytes;  /* of them written; the others were zeros */
+    uint64_t compared_bytes; /* of the bases fetched */
+    uint64_t written_bytes;  /* the others were there already: zeros, or the base's */
     uint64_t zeroed_bytes;   /* zeroed by the sink */
     uint64_t verified_bytes; /* read back */
     uint64_t elapsed_ns;

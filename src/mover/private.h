@@ -8,6 +8,7 @@
 #include "mover/mover.h"
 #include "mover/pace.h"
 #include "mover/plan.h"
+#include "mover/tree.h"
 
 #include <pthread.h>
 
@@ -28,6 +29,7 @@ struct records VEC(struct record);
 struct disk {
     const struct mover_disk *d; /* borrowed */
     struct plan plan;           /* locks itself */
+    struct tree *tree;          /* owned, locks itself; NULL: no digest is wanted */
     size_t index;
     bool flush_failed; /* the coordinator's: all since the last flush is void */
     /* The rest is guarded by mover.lock. */
@@ -43,6 +45,7 @@ struct mover {
     const struct mover_options *opt;
     struct disk *disks; /* owned */
     size_t n_disks;
+    uint64_t pool_bytes; /* taken from the process's */
     uint64_t slot_bytes;
     unsigned n_workers;
     size_t slots_per_worker;
@@ -65,10 +68,16 @@ struct mover {
 /* Notes an error if it is the first, and stops everybody. */
 void mover_fail(struct mover *m, const struct err *e);
 
-/* A task is complete: its writes succeeded, or nothing was to be written. sha256 may be
- * NULL. Takes the lock. */
+/* What became of a task. */
+struct outcome {
+    uint64_t written_bytes, zeroed_bytes;
+    unsigned char sha256[SHA256_BYTES]; /* of all its data, when verifying */
+};
+
+/* A task is complete: its writes succeeded, or nothing was to be written. Takes the
+ * lock. */
 void mover_task_done(struct mover *m, size_t disk, const struct task *t,
-                     uint64_t written_bytes, const unsigned char *sha256);
+                     const struct outcome *o);
 /* A task ended without being complete: the run has failed. Takes the lock. */
 void mover_task_dropped(struct mover *m);
 

@@ -23,8 +23,7 @@ struct slot {
     struct task task;
     unsigned pending; /* writes not ended, and one for the worker while it queues */
     bool failed;
-    uint64_t written_bytes;
-    unsigned char sha256[SHA256_BYTES];
+    struct outcome outcome;
 };
 
 struct worker {
@@ -53,7 +52,7 @@ static void slot_end(struct worker *w, struct slot *s)
 
     if (!s->failed && m->opt->check == MOVER_CHECK_BUFFERS) {
         digest_sha256(s->buf, s->task.len, now);
-        if (memcmp(now, s->sha256, sizeof now) != 0) {
+        if (memcmp(now, s->outcome.sha256, sizeof now) != 0) {
             struct err e;
 
             err_set(&e, ERR_FAILED, "bug: a buffer changed while it was written");
@@ -64,7 +63,7 @@ static void slot_end(struct worker *w, struct slot *s)
     if (s->failed)
         mover_task_dropped(m);
     else
-        mover_task_done(m, s->disk, &s->task, s->written_bytes, s->sha256);
+        mover_task_done(m, s->disk, &s->task, &s->outcome);
     w->held[s->disk]--;
     s->next_free = w->free;
     w->free = s;
@@ -105,7 +104,7 @@ static struct slot *take_slot(struct worker *w, size_t disk, const struct task *
     s->task = *t;
     s->pending = 1;
     s->failed = false;
-    s->written_bytes = 0;
+    s->outcome = (struct outcome){0};
     return s;
 }
 
@@ -134,95 +133,190 @@ static int pace(struct mover *m, uint64_t bytes)
     return 0;
 }
 
-static void queue_write(struct worker *w, struct slot *s, size_t at, size_t len)
+static struct sink *sink_of(const struct worker *w, size_t disk)
 {
-    struct sink *sink = w->m->disks[s->disk].d->sink;
-
-    s->pending++;
-    s->written_bytes += len;
-    ring_write(&w->ring, sink, s->buf + at, len, s->task.offset + at, s, write_ended, w);
+    return w->m->disks[disk].d->sink;
 }
 
-static void zero_range(struct worker *w, struct slot *s)
+/* What is compared and, where the sink has blocks, written at once. */
+static size_t granule(const struct worker *w, size_t disk)
 {
-    struct sink *sink = w->m->disks[s->disk].d->sink;
+    return (size_t)w->m->disks[disk].plan.granule_bytes;
+}
+
+static void queue_write(struct worker *w, struct slot *s, size_t at, size_t len)
+{
+    s->pending++;
+    s->outcome.written_bytes += len;
+    ring_write(&w->ring, sink_of(w, s->disk), s->buf + at, len, s->task.offset + at, s,
+               write_ended, w);
+}
+
+static int zero_range(struct worker *w, size_t disk, uint64_t offset, uint64_t len,
+                      struct outcome *o)
+{
+    struct sink *sink = sink_of(w, disk);
     struct err e = ERR_INIT;
 
-    if (sink->ops->zero(sink, s->task.offset, s->task.len, &e) < 0) {
+    if (sink->ops->zero(sink, offset, len, &e) < 0) {
         mover_fail(w->m, &e);
+        return -1;
+    }
+    o->zeroed_bytes += len;
+    return 0;
+}
+
+/* A run of the slot that the sink does not hold yet. */
+static void put_run(struct worker *w, struct slot *s, size_t at, size_t len)
+{
+    if (!zero_all(s->buf + at, len))
+        queue_write(w, s, at, len);
+    else if (zero_range(w, s->disk, s->task.offset + at, len, &s->outcome) < 0)
         s->failed = true;
+}
+
+/* A sink with blocks takes them one by one, so that those of zeros are told apart. */
+static void put(struct worker *w, struct slot *s, size_t at, size_t len)
+{
+    size_t block = sink_of(w, s->disk)->block_bytes ? granule(w, s->disk) : len;
+
+    for (size_t n; len; at += n, len -= n) {
+        n = len < block ? len : block;
+        put_run(w, s, at, n);
     }
 }
 
-/* On a sink known to be zero only the data goes out; elsewhere everything does, but a
- * buffer of nothing but zeros as one zero operation. */
-static void write_slot(struct worker *w, struct slot *s)
+/* Writes what the sink does not hold yet: on one that holds anything all of it, else
+ * what differs from `base` (NULL: zeros). */
+static void write_slot(struct worker *w, struct slot *s, const unsigned char *base)
 {
     size_t len = (size_t)s->task.len, pos = 0, at, n;
 
-    if (w->m->disks[s->disk].d->sink->known_zero) {
-        while (zero_next_data(s->buf, len, &pos, &at, &n))
-            queue_write(w, s, at, n);
-    } else if (zero_all(s->buf, len)) {
-        zero_range(w, s);
-    } else {
-        queue_write(w, s, 0, len);
-    }
+    if (s->task.holds == HOLDS_UNKNOWN)
+        put(w, s, 0, len);
+    else
+        while (diff_next(s->buf, base, len, granule(w, s->disk), &pos, &at, &n))
+            put(w, s, at, n);
     ring_submit(&w->ring, write_ended, w);
 }
 
 static void count_fetched(struct mover *m, const struct task *t)
 {
+    uint64_t n = t->kind == TASK_FETCH ? t->unit.len : t->kind == TASK_ZERO ? 0 : t->len;
+
     pthread_mutex_lock(&m->lock);
-    m->result.data_bytes += t->kind == TASK_FETCH ? t->unit.len : t->len;
+    m->result.data_bytes += n;
+    m->result.compared_bytes += t->holds == HOLDS_BASE ? t->len : 0;
     pthread_mutex_unlock(&m->lock);
+}
+
+/* Buffers for the time of one task, while it is not queued: nothing of them is written,
+ * so they stay in the list of free ones. */
+struct spare {
+    unsigned char *scratch, *base;
+};
+
+static struct spare spare_buffers(struct worker *w, const struct task *t)
+{
+    struct slot *first = w->free;
+    struct spare x = {0};
+
+    if (t->kind != TASK_FETCH || t->holds == HOLDS_BASE)
+        x.scratch = first->buf;
+    if (t->holds == HOLDS_BASE)
+        x.base = first->next_free->buf;
+    return x;
 }
 
 static void copy_data(struct worker *w, size_t disk, const struct task *t)
 {
     struct mover *m = w->m;
-    struct slot *s, *scratch;
+    struct disk *d = &m->disks[disk];
+    struct plan *p = &d->plan;
     struct err e = ERR_INIT;
+    struct spare x;
+    struct slot *s;
 
-    need_slots(w, t->kind == TASK_ASSEMBLE ? 2 : 1);
+    need_slots(w, t->holds == HOLDS_BASE ? 3 : t->kind == TASK_ASSEMBLE ? 2 : 1);
     s = take_slot(w, disk, t);
-    scratch = t->kind == TASK_ASSEMBLE ? w->free : NULL;
+    x = spare_buffers(w, t);
     if (pace(m, t->len) < 0) {
         s->failed = true;
-    } else if (plan_fill(&m->disks[disk].plan, t, s->buf, scratch ? scratch->buf : NULL,
-                         &e) < 0) {
+    } else if (plan_fill(p, t, s->buf, x.scratch, &e) < 0 ||
+               (x.base && plan_fill_base(p, t, x.base, x.scratch, &e) < 0)) {
+        mover_fail(m, &e);
+        s->failed = true;
+    } else if (d->tree && tree_add(d->tree, t->offset, s->buf, t->len, &e) < 0) {
         mover_fail(m, &e);
         s->failed = true;
     } else {
         count_fetched(m, t);
         if (hashing(m))
-            digest_sha256(s->buf, t->len, s->sha256);
-        write_slot(w, s);
+            digest_sha256(s->buf, t->len, s->outcome.sha256);
+        write_slot(w, s, x.base);
     }
     write_ended(w, s, NULL);
 }
 
+/* Zeroes what the base has there. */
+static int zero_over_base(struct worker *w, size_t disk, const struct task *t,
+                          struct outcome *o)
+{
+    size_t pos = 0, at, n;
+    struct err e = ERR_INIT;
+    struct spare x;
+
+    need_slots(w, 2);
+    x = spare_buffers(w, t);
+    if (pace(w->m, t->len) < 0)
+        return -1;
+    if (plan_fill_base(&w->m->disks[disk].plan, t, x.base, x.scratch, &e) < 0) {
+        mover_fail(w->m, &e);
+        return -1;
+    }
+    count_fetched(w->m, t);
+    while (diff_next(x.base, NULL, (size_t)t->len, granule(w, disk), &pos, &at, &n))
+        if (zero_range(w, disk, t->offset + at, n, o) < 0)
+            return -1;
+    return 0;
+}
+
+static void make_zero(struct worker *w, size_t disk, const struct task *t)
+{
+    struct tree *tree = w->m->disks[disk].tree;
+    struct outcome o = {0};
+    struct err e = ERR_INIT;
+    int r = 0;
+
+    if (tree && tree_add_zeros(tree, t->offset, t->len, &e) < 0) {
+        mover_fail(w->m, &e);
+        r = -1;
+    } else if (t->holds == HOLDS_BASE)
+        r = zero_over_base(w, disk, t, &o);
+    else if (t->holds == HOLDS_UNKNOWN)
+        r = zero_range(w, disk, t->offset, t->len, &o);
+    if (r < 0)
+        mover_task_dropped(w->m);
+    else
+        mover_task_done(w->m, disk, t, &o);
+}
+
 static void do_task(struct worker *w, size_t disk, const struct task *t)
 {
-    struct sink *sink = w->m->disks[disk].d->sink;
-    struct err e = ERR_INIT;
+    static const struct outcome nothing;
 
     switch (t->kind) {
     case TASK_FETCH:
     case TASK_ASSEMBLE:
         copy_data(w, disk, t);
-        return;
+        break;
     case TASK_ZERO:
-        if (!sink->known_zero && sink->ops->zero(sink, t->offset, t->len, &e) < 0) {
-            mover_fail(w->m, &e);
-            mover_task_dropped(w->m);
-            return;
-        }
+        make_zero(w, disk, t);
         break;
     case TASK_SKIP:
+        mover_task_done(w->m, disk, t, &nothing);
         break;
     }
-    mover_task_done(w->m, disk, t, 0, NULL);
 }
 
 /* ---- verifying ---- */

@@ -14,7 +14,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define LET_GO_NS   (10 * NS_PER_S)
 #define RETRY_NS    (100 * NS_PER_MS)
 #define PROBE_BYTES (1u << 20)
 #define SAMPLES     64
@@ -39,7 +38,7 @@ static int open_once(const char *path, mode_t mode)
     return fd;
 }
 
-static int open_exclusive(const char *path, mode_t mode, uint64_t deadline_ns,
+int device_open_exclusive(const char *path, mode_t mode, uint64_t deadline_ns,
                           const struct cancel *cancel, int *ret_fd, struct err *e)
 {
     for (;;) {
@@ -61,8 +60,8 @@ static int open_exclusive(const char *path, mode_t mode, uint64_t deadline_ns,
     }
 }
 
-static int lock_device(int fd, const char *path, uint64_t deadline_ns,
-                       const struct cancel *cancel, struct err *e)
+int device_lock(int fd, const char *path, uint64_t deadline_ns,
+                const struct cancel *cancel, struct err *e)
 {
     while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK)
@@ -97,36 +96,48 @@ static int check_identity(const struct proxy_paths *paths, const struct proxy_de
     return device_check_unused(paths, d->path, st.st_rdev, e);
 }
 
-static int check_zero(struct sink *s, unsigned char *buf, uint64_t offset, uint64_t len,
-                      struct err *e)
+static int find_in(struct sink *s, unsigned char *buf, uint64_t offset, uint64_t len,
+                   uint64_t *ret_offset, struct err *e)
 {
     if (s->ops->read(s, buf, (size_t)len, offset, e) < 0)
         return -1;
     for (size_t i = 0; i < len; i++)
-        if (buf[i])
-            return err_set(e, ERR_REQUIREMENT,
-                           "%s was made just now and must be empty, but byte %" PRIu64
-                           " is not zero: it may be another disk, so it is left alone",
-                           s->desc, offset + i);
+        if (buf[i]) {
+            *ret_offset = offset + i;
+            return 1;
+        }
     return 0;
 }
 
-/* Where disks keep what they are known by: both ends, and samples between. */
-static int check_empty(struct sink *s, struct err *e)
+int device_find_data(struct sink *s, uint64_t *ret_offset, struct err *e)
 {
     auto_free void *buf = NULL;
     uint64_t size = s->size_bytes, n = size < PROBE_BYTES ? size : PROBE_BYTES, step;
     uint64_t tail = (size - n) / SAMPLE_LEN * SAMPLE_LEN;
+    int r;
 
     if (posix_memalign(&buf, 4096, PROBE_BYTES + SAMPLE_LEN))
         return err_nomem(e);
-    if (check_zero(s, buf, 0, n, e) < 0 || check_zero(s, buf, tail, size - tail, e) < 0)
-        return -1;
+    r = find_in(s, buf, 0, n, ret_offset, e);
+    if (r == 0)
+        r = find_in(s, buf, tail, size - tail, ret_offset, e);
     step = size / (SAMPLES + 1) / SAMPLE_LEN * SAMPLE_LEN;
-    for (uint64_t i = 1; step && i <= SAMPLES; i++)
-        if (check_zero(s, buf, i * step, SAMPLE_LEN, e) < 0)
-            return -1;
-    return 0;
+    for (uint64_t i = 1; r == 0 && step && i <= SAMPLES; i++)
+        r = find_in(s, buf, i * step, SAMPLE_LEN, ret_offset, e);
+    return r;
+}
+
+static int check_empty(struct sink *s, struct err *e)
+{
+    uint64_t offset;
+    int r = device_find_data(s, &offset, e);
+
+    if (r > 0)
+        return err_set(e, ERR_REQUIREMENT,
+                       "%s was made just now and must be empty, but byte %" PRIu64
+                       " is not zero: it may be another disk, so it is left alone",
+                       s->desc, offset);
+    return r;
 }
 
 static int make_sink(const struct proxy_device *d, int *fd, uint64_t volume_size_bytes,
@@ -156,7 +167,7 @@ int proxy_device_open(const struct proxy_paths *paths, const struct proxy_device
                       uint64_t volume_size_bytes, enum proxy_contents contents,
                       const struct cancel *cancel, struct sink **ret, struct err *e)
 {
-    uint64_t deadline_ns = clock_mono_ns() + LET_GO_NS;
+    uint64_t deadline_ns = clock_mono_ns() + DEVICE_LET_GO_NS;
     struct stat st;
     auto_fd int fd = -1;
 
@@ -169,8 +180,9 @@ int proxy_device_open(const struct proxy_paths *paths, const struct proxy_device
     if (S_ISBLK(st.st_mode) &&
         device_check_unused(paths, device->path, st.st_rdev, e) < 0)
         return -1;
-    if (open_exclusive(device->path, st.st_mode, deadline_ns, cancel, &fd, e) < 0 ||
-        lock_device(fd, device->path, deadline_ns, cancel, e) < 0 ||
+    if (device_open_exclusive(device->path, st.st_mode, deadline_ns, cancel, &fd, e) <
+            0 ||
+        device_lock(fd, device->path, deadline_ns, cancel, e) < 0 ||
         check_identity(paths, device, fd, e) < 0)
         return -1;
     return make_sink(device, &fd, volume_size_bytes, contents, ret, e);

@@ -2,6 +2,7 @@
 #ifndef HOTADD_PROXY_PRIVATE_H
 #define HOTADD_PROXY_PRIVATE_H
 
+#include "disk/sink.h"
 #include "proxy/device.h"
 
 #include <sys/types.h>
@@ -33,5 +34,24 @@ int device_serial(const struct proxy_paths *paths, dev_t rdev,
  */
 int device_check_unused(const struct proxy_paths *paths, const char *path, dev_t rdev,
                         struct err *e) err_warn_unused;
+
+/* ---- open.c ---- */
+
+/* Opens a block device (O_EXCL) or a file for reading and writing, O_DIRECT where that
+ * works; waits until deadline_ns for others to let go of it. ERR_REQUIREMENT when they do
+ * not. No symbolic link is followed. */
+int device_open_exclusive(const char *path, mode_t mode, uint64_t deadline_ns,
+                          const struct cancel *cancel, int *ret_fd,
+                          struct err *e) err_warn_unused;
+/* An exclusive flock, kept with the descriptor; ERR_BUSY. */
+int device_lock(int fd, const char *path, uint64_t deadline_ns,
+                const struct cancel *cancel, struct err *e) err_warn_unused;
+
+/* Where disks keep what they are known by, both ends and samples between: 1 when there is
+ * a byte that is not zero (*ret_offset), 0 when there is none. */
+int device_find_data(struct sink *s, uint64_t *ret_offset, struct err *e) err_warn_unused;
+
+/* How long udev and its helpers may hold a new device. */
+#define DEVICE_LET_GO_NS (10 * NS_PER_S)
 
 #endif

@@ -34,18 +34,52 @@ static ssize_t endless(void *cls, uint64_t pos, char *out, size_t max)
     return (ssize_t)max;
 }
 
+/* One request while it comes in. */
+struct pending {
+    char *uri;
+    struct buf body;
+    bool started;
+};
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *c)
+{
+    struct pending *p = calloc(1, sizeof *p);
+
+    if (p)
+        p->uri = strdup(uri);
+    return p;
+}
+
+static ssize_t cut(void *cls, uint64_t pos, char *out, size_t max)
+{
+    const struct fake_answer *a = cls;
+    size_t left = a->cut_at - pos;
+
+    if (!left)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    memcpy(out, a->body + pos, left < max ? left : max);
+    return (ssize_t)(left < max ? left : max);
+}
+
 static struct MHD_Response *make_response(const struct fake_answer *a)
 {
     const char *body = a->body ? a->body : "";
     struct MHD_Response *r;
     char line[1024];
 
-    if (a->endless)
+    if (a->endless) {
         r = MHD_create_response_from_callback(a->chunked ? MHD_SIZE_UNKNOWN : a->endless,
                                               65536, endless, NULL, NULL);
-    else
+    } else if (a->cut_at) {
+        struct fake_answer *own = calloc(1, sizeof *own);
+
+        if (own)
+            *own = *a;
+        r = MHD_create_response_from_callback(strlen(body), 65536, cut, own, free);
+    } else {
         r = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body,
                                             MHD_RESPMEM_PERSISTENT);
+    }
     for (const char *p = a->headers; p && *p;) {
         size_t len = strcspn(p, "\n");
         char *colon;
@@ -62,7 +96,7 @@ static struct MHD_Response *make_response(const struct fake_answer *a)
 }
 
 static enum MHD_Result respond(struct fake_http *f, struct MHD_Connection *c,
-                               const char *method, const char *path, struct buf *body)
+                               const char *method, const char *path, struct pending *p)
 {
     struct fake_answer a = {.status = 200};
     struct buf headers = BUF_INIT;
@@ -77,10 +111,16 @@ static enum MHD_Result respond(struct fake_http *f, struct MHD_Connection *c,
     r = &f->requests[n];
     free(r->method);
     free(r->path);
+    free(r->uri);
     free(r->headers);
     free(r->body);
-    *r = (struct fake_request){strdup(method), strdup(path), strdup(buf_str(&headers)),
-                               strdup(buf_str(body))};
+    *r = (struct fake_request){.method = strdup(method),
+                               .path = strdup(path),
+                               .uri = strdup(p->uri),
+                               .headers = strdup(buf_str(&headers)),
+                               .body = malloc(p->body.len + 1),
+                               .body_len = p->body.len};
+    memcpy(r->body, buf_str(&p->body), p->body.len + 1);
     f->n++;
     pthread_mutex_unlock(&f->lock);
     buf_release(&headers);
@@ -100,26 +140,32 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
                                   const char *method, const char *version,
                                   const char *upload, size_t *upload_len, void **con_cls)
 {
-    struct buf *body = *con_cls;
+    struct pending *p = *con_cls;
 
-    if (!body) {
-        *con_cls = calloc(1, sizeof(struct buf));
-        return *con_cls ? MHD_YES : MHD_NO;
+    if (!p || !p->uri)
+        return MHD_NO;
+    if (!p->started) {
+        p->started = true;
+        return MHD_YES;
     }
     if (*upload_len) {
-        buf_add(body, upload, *upload_len);
+        buf_add(&p->body, upload, *upload_len);
         *upload_len = 0;
         return MHD_YES;
     }
-    return respond(cls, c, method, path, body);
+    return respond(cls, c, method, path, p);
 }
 
 static void on_end(void *cls, struct MHD_Connection *c, void **con_cls,
                    enum MHD_RequestTerminationCode why)
 {
-    if (*con_cls)
-        buf_release(*con_cls);
-    free(*con_cls);
+    struct pending *p = *con_cls;
+
+    if (p) {
+        buf_release(&p->body);
+        free(p->uri);
+        free(p);
+    }
     *con_cls = NULL;
 }
 
@@ -149,7 +195,8 @@ struct fake_http *fake_http_start(fake_handler *handler, void *ctx, const char *
     f->daemon = MHD_start_daemon(flags | (key ? MHD_USE_TLS : 0), 0, NULL, NULL,
                                  on_request, f, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
                                  MHD_OPTION_SOCK_ADDR, &to, MHD_OPTION_NOTIFY_COMPLETED,
-                                 on_end, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+                                 on_end, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL,
+                                 MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     assert_non_null(f->daemon);
     info = MHD_get_daemon_info(f->daemon, MHD_DAEMON_INFO_BIND_PORT);
     snprintf(f->url, sizeof f->url, "%s://127.0.0.1:%u", key ? "https" : "http",
@@ -165,6 +212,7 @@ void fake_http_stop(struct fake_http *f)
     for (size_t i = 0; i < FAKE_MAX_REQUESTS; i++) {
         free(f->requests[i].method);
         free(f->requests[i].path);
+        free(f->requests[i].uri);
         free(f->requests[i].headers);
         free(f->requests[i].body);
     }

@@ -10,9 +10,11 @@
 #define FAKE_MAX_REQUESTS 64
 
 struct fake_request {
-    char *method, *path; /* path without query */
+    char *method, *path; /* path without query, decoded */
+    char *uri;           /* path and query as sent */
     char *headers;       /* "name: value\n"… */
     char *body;
+    size_t body_len;
 };
 
 struct fake_answer {
@@ -21,6 +23,7 @@ struct fake_answer {
     const char *headers; /* "Name: value\nName: value" or NULL */
     uint64_t endless;    /* announce so many bytes and send 'x' for ever */
     bool chunked;        /* with endless: announce nothing */
+    size_t cut_at; /* announce the whole body, but close after so many bytes of it */
     unsigned delay_ms;
 };
 

@@ -29,6 +29,8 @@ struct mem_source {
     struct cancel *cancel;
     unsigned long cancel_fetch;
     _Atomic unsigned long fetches;
+    pthread_mutex_t lock;      /* guards fetched */
+    struct extent_set fetched; /* ranges */
 };
 
 static inline struct mem_source *mem_source_of(struct source *s)
@@ -84,12 +86,18 @@ static inline int mem_fetch(struct source *s, const struct unit *u, void *buf,
         memset(buf, 0xee, u->len);
         return err_set(e, ERR_INPUT, "%s: grain %lu is damaged", s->desc, n);
     }
+    pthread_mutex_lock(&m->lock);
+    if (extent_set_add(&m->fetched, u->offset, u->len, e) < 0)
+        abort();
+    pthread_mutex_unlock(&m->lock);
     memcpy(buf, m->data + u->offset, u->len);
     return 0;
 }
 
 static inline void mem_source_free(struct source *s)
 {
+    extent_set_release(&mem_source_of(s)->fetched);
+    pthread_mutex_destroy(&mem_source_of(s)->lock);
     free(mem_source_of(s)->data);
     free(mem_source_of(s)->cuts);
     free(s->desc);
@@ -132,6 +140,7 @@ static inline struct mem_source *mem_source_new(uint64_t size, uint32_t unit_ali
     m->data = calloc(1, size ? size : 1);
     m->cuts = calloc(1, n);
     m->show_zeros = true;
+    pthread_mutex_init(&m->lock, NULL);
     fill_random(m->data, size);
     for (uint64_t i = 0; i < n; i++)
         if (i == 0 || rand() % 5 == 0 ||
@@ -150,6 +159,7 @@ struct mem_sink {
     struct extent_set written;     /* since the last forget: writes must not overlap */
     _Atomic unsigned long writes, flushes, zeros;
     unsigned long fail_write, fail_flush, lie_write, fail_zero;
+    bool one_block; /* no write is longer than the sink's blocks */
 };
 
 static inline struct mem_sink *mem_sink_of(struct sink *s)
@@ -173,8 +183,11 @@ static inline void mem_check(struct sink *s, uint64_t offset, uint64_t len)
 {
     assert(offset <= s->size_bytes && len <= s->size_bytes - offset);
     assert(offset % s->align == 0);
-    if (offset + len != s->size_bytes)
+    assert(s->block_bytes == 0 || offset % s->block_bytes == 0);
+    if (offset + len != s->size_bytes) {
         assert(len % s->align == 0);
+        assert(s->block_bytes == 0 || len % s->block_bytes == 0);
+    }
 }
 
 static inline int mem_write(struct sink *s, const void *buf, size_t len, uint64_t offset,
@@ -184,6 +197,7 @@ static inline int mem_write(struct sink *s, const void *buf, size_t len, uint64_
     unsigned long n = ++m->writes;
 
     mem_check(s, offset, len);
+    assert(!m->one_block || len <= s->block_bytes);
     assert((uintptr_t)buf % s->align == 0);
     if (n == m->fail_write)
         return err_sys_n(e, EIO, "%s: write %lu", s->desc, n);

@@ -12,7 +12,7 @@ static void test_runs_cover_all_data_and_no_long_hole(void **state)
         auto_free unsigned char *buf = calloc(1, len);
 
         fill_random(buf, len);
-        while (zero_next_data(buf, len, &pos, &at, &n)) {
+        while (diff_next(buf, NULL, len, 4096, &pos, &at, &n)) {
             assert_true(n > 0 && at % 4096 == 0 && at >= last && at + n <= len);
             assert_true(n % 4096 == 0 || at + n == len);
             assert_true(mem_is_zero(buf + last, at - last));
@@ -32,13 +32,36 @@ static void test_short_hole_is_written_long_one_is_not(void **state)
     size_t pos = 0, at, n;
 
     buf[0] = buf[60 << 10] = buf[200 << 10] = 1;
-    assert_true(zero_next_data(buf, 512 << 10, &pos, &at, &n));
+    assert_true(diff_next(buf, NULL, 512 << 10, 4096, &pos, &at, &n));
     assert_int_equal(at, 0);
     assert_int_equal(n, 64 << 10);
-    assert_true(zero_next_data(buf, 512 << 10, &pos, &at, &n));
+    assert_true(diff_next(buf, NULL, 512 << 10, 4096, &pos, &at, &n));
     assert_int_equal(at, 200 << 10);
     assert_int_equal(n, 4096);
-    assert_false(zero_next_data(buf, 512 << 10, &pos, &at, &n));
+    assert_false(diff_next(buf, NULL, 512 << 10, 4096, &pos, &at, &n));
+}
+
+/* Whatever the block: runs hold every byte that differs and leave every long stretch. */
+static void test_runs_cover_all_that_differs_from_a_base(void **state)
+{
+    for (int round = 0; round < 100; round++) {
+        size_t len = 1 + (size_t)rand() % 600000, pos = 0, at, n, last = 0;
+        size_t block = 4096u << rand() % 6;
+        auto_free unsigned char *buf = calloc(1, len), *base = malloc(len);
+
+        fill_random(buf, len);
+        memcpy(base, buf, len);
+        for (int i = rand() % 10; i > 0; i--)
+            base[(size_t)rand() % len] ^= 1;
+        while (diff_next(buf, base, len, block, &pos, &at, &n)) {
+            assert_true(n > 0 && at % block == 0 && at >= last && at + n <= len);
+            assert_true(n % block == 0 || at + n == len);
+            assert_memory_equal(buf + last, base + last, at - last);
+            assert_true(memcmp(buf + at, base + at, n < block ? n : block) != 0);
+            last = at + n;
+        }
+        assert_memory_equal(buf + last, base + last, len - last);
+    }
 }
 
 static void test_zero_scan_sees_every_byte(void **state)
@@ -118,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_cover_all_data_and_no_long_hole),
         cmocka_unit_test(test_short_hole_is_written_long_one_is_not),
+        cmocka_unit_test(test_runs_cover_all_that_differs_from_a_base),
         cmocka_unit_test(test_zero_scan_sees_every_byte),
         cmocka_unit_test(test_throttle_spaces_grants_by_the_rate),
         cmocka_unit_test(test_pause_earns_no_more_than_the_burst),

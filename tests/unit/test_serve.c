@@ -35,7 +35,7 @@ static void test_all_disks_read_as_they_are(void **state)
     kit_need("qemu-img");
     kit_need("nbdkit");
     make_vm();
-    assert_ok(image_serve_start(kit_path("vm.vmx"), 2, NULL, NULL, &s, e));
+    assert_ok(image_serve_start(kit_path("vm.vmx"), 2, NULL, NULL, NULL, &s, e));
     assert_ok(open_served(s, 0, &a, e));
     assert_ok(open_served(s, 1, &b, e));
     kit_compare(a, "1.raw");
@@ -54,7 +54,7 @@ static void test_zeros_are_holes_to_clients(void **state)
     kit_need("qemu-img");
     kit_need("nbdkit");
     kit_run("qemu-img", "create", "-f", "vmdk", kit_path("big.vmdk"), "1T");
-    assert_ok(image_serve_start(kit_path("big.vmdk"), 1, NULL, NULL, &s, e));
+    assert_ok(image_serve_start(kit_path("big.vmdk"), 1, NULL, NULL, NULL, &s, e));
     assert_ok(open_served(s, 0, &a, e));
     assert_int_equal(a->data_bytes_hint, 0);
     assert_ok(source_unit_at(a, 0, 1 << 20, &u, e));
@@ -71,8 +71,8 @@ static void test_what_is_wrong_with_the_source_is_told(void **state)
     kit_need("nbdkit");
     make_vm();
     kit_truncate("2.vmdk", 70000);
-    assert_fails(image_serve_start(kit_path("vm.vmx"), 2, NULL, NULL, &s, e), ERR_INPUT,
-                 "disk 2 cannot be served: ");
+    assert_fails(image_serve_start(kit_path("vm.vmx"), 2, NULL, NULL, NULL, &s, e),
+                 ERR_INPUT, "disk 2 cannot be served: ");
 }
 
 static void test_servers_end_when_we_are_killed(void **state)
@@ -90,7 +90,7 @@ static void test_servers_end_when_we_are_killed(void **state)
     assert_int_equal(pipe(pipe_fds), 0);
     pid = fork();
     if (pid == 0) {
-        if (image_serve_start(kit_path("1.vmdk"), 1, NULL, NULL, &s, &e) == 0) {
+        if (image_serve_start(kit_path("1.vmdk"), 1, NULL, NULL, NULL, &s, &e) == 0) {
             const char *p = image_server_socket(s, 0);
 
             if (write(pipe_fds[1], p, strlen(p)) > 0)

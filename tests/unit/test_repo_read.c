@@ -1,0 +1,216 @@
+/* Reading repositories: the vectors of an independent writer, and what must be refused.
+ */
+#include "repo_kit.h"
+
+#include "repo/key.h"
+
+#include <sys/stat.h>
+
+static struct repo *open_ds(const char *path, const struct repo_key *key)
+{
+    struct repo_options opt = {.key = key};
+    struct repo *r = NULL;
+
+    assert_ok(repo_open_dir(path, REPO_MUST_EXIST, &opt, &r, e));
+    return r;
+}
+
+static struct repo_point *open_point(struct repo *r, const char *name)
+{
+    struct repo_point *p = NULL;
+    struct repo_name n = {0};
+
+    assert_ok(repo_name_parse(name, &n, e));
+    assert_ok(repo_point_open(r, &n, &p, e));
+    repo_name_release(&n);
+    return p;
+}
+
+static int try_point(struct repo *r, const char *name, struct err *e)
+{
+    struct repo_point *p = NULL;
+    struct repo_name n = {0};
+    int ret;
+
+    assert_int_equal(repo_name_parse(name, &n, e), 0);
+    ret = repo_point_open(r, &n, &p, e);
+    repo_name_release(&n);
+    repo_point_free(p);
+    return ret;
+}
+
+static void test_every_vector_restores(void **state)
+{
+    struct repo_key *k = kit_key();
+    struct repo *r = open_ds(kit_data("ds"), k);
+    unsigned char *image = kit_image(), sum[SHA256_BYTES];
+    auto_buf struct buf small = BUF_INIT;
+
+    digest_sha256(image, KIT_IMAGE_BYTES, sum);
+    assert_int_equal(sum[0], 0x86);
+    assert_int_equal(sum[31], 0x24);
+    assert_ok(io_read_file(kit_data("small.raw"), 1 << 20, &small, e));
+    assert_ok(kit_restore(r, "100@2026-01-02T03:04:05Z", image, KIT_IMAGE_BYTES, e));
+    assert_ok(kit_restore(r, "vm/100@2026-01-02T03:04:06Z", image, KIT_IMAGE_BYTES, e));
+    assert_ok(kit_restore(r, "vm/100/2026-01-02T03:04:07Z", image, KIT_IMAGE_BYTES, e));
+    assert_ok(kit_restore(r, "100@latest", image, KIT_IMAGE_BYTES, e));
+    assert_ok(kit_restore(r, "prod/eu/vm/100", image, KIT_IMAGE_BYTES, e));
+    assert_ok(kit_restore(r, "101@2026-01-02T03:04:05Z", small.data, small.len, e));
+    assert_ok(kit_restore(r, "101", small.data, small.len, e));
+    free(image);
+    repo_free(r);
+    repo_key_free(k);
+}
+
+static void test_list(void **state)
+{
+    struct repo *r = open_ds(kit_data("ds"), NULL);
+    struct repo_entries v = {0};
+    struct repo_name prod = {.ns = (char *)(uintptr_t) "prod/eu"};
+
+    assert_ok(repo_list(r, NULL, &v, e));
+    assert_int_equal(v.n, 6);
+    assert_string_equal(v.v[0].ns, "");
+    assert_string_equal(v.v[0].id, "100");
+    assert_int_equal(v.v[0].time, 1767323045);
+    assert_true(v.v[0].finished && v.v[0].readable && !v.v[0].is_protected);
+    assert_int_equal(v.v[0].size_bytes, KIT_IMAGE_BYTES);
+    assert_int_equal(v.v[0].n_disks, 1);
+    assert_int_equal(v.v[0].crypt, REPO_CRYPT_NONE);
+    assert_int_equal(v.v[1].crypt, REPO_CRYPT_ENCRYPT);
+    assert_int_equal(v.v[2].crypt, REPO_CRYPT_SIGN_ONLY);
+    assert_string_equal(v.v[3].id, "101");
+    assert_string_equal(v.v[5].ns, "prod/eu");
+    assert_true(v.v[5].is_protected);
+    repo_entries_release(&v);
+    assert_ok(repo_list(r, &prod, &v, e));
+    assert_int_equal(v.n, 1);
+    repo_entries_release(&v);
+    repo_free(r);
+}
+
+static void test_units_of_zeros_and_joined_chunks(void **state)
+{
+    struct repo *r = open_ds(kit_data("ds"), NULL);
+    struct repo_point *p = open_point(r, "100@2026-01-02T03:04:05Z");
+    struct machine *m = NULL;
+    struct source *s;
+    struct unit u;
+
+    assert_ok(repo_point_machine(p, &m, e));
+    s = m->disks.v[0].source;
+    assert_string_equal(s->ops->name, "repo");
+    assert_string_equal(m->name, "100");
+    assert_int_equal(repo_point_chunk_bytes(p, 0), 4 << 20);
+    assert_string_equal(repo_point_disk_name(p, 0), "drive-scsi0.img");
+    assert_int_equal(s->data_bytes_hint, (4 << 20) + 1800);
+    assert_ok(source_unit_at(s, 0, 4 << 20, &u, e));
+    assert_int_equal(u.kind, UNIT_ZERO);
+    assert_int_equal(u.len, 4 << 20);
+    assert_ok(source_unit_at(s, 12 << 20, 4 << 20, &u, e));
+    assert_int_equal(u.kind, UNIT_DATA);
+    assert_int_equal(u.len, 1800);
+    machine_free(m);
+    repo_point_free(p);
+    repo_free(r);
+}
+
+static void test_keys_are_asked_for(void **state)
+{
+    struct repo *r = open_ds(kit_data("ds"), NULL);
+    unsigned char other[32] = {9};
+    struct repo_key *k = NULL;
+
+    assert_fails(try_point(r, "100@2026-01-02T03:04:06Z", e), ERR_DENIED,
+                 "encrypted with key " KIT_FINGERPRINT);
+    assert_int_equal(try_point(r, "100@2026-01-02T03:04:07Z", &(struct err){0}), 0);
+    repo_free(r);
+    assert_ok(repo_key_new(other, &k, e));
+    r = open_ds(kit_data("ds"), k);
+    assert_fails(try_point(r, "100@2026-01-02T03:04:06Z", e), ERR_DENIED, "but key ");
+    assert_fails(try_point(r, "100@2026-01-02T03:04:07Z", e), ERR_DENIED,
+                 "none to go without");
+    assert_int_equal(try_point(r, "100@2026-01-02T03:04:05Z", &(struct err){0}), 0);
+    repo_free(r);
+    repo_key_free(k);
+}
+
+static void test_what_is_not_there_is_listed(void **state)
+{
+    struct repo *r = open_ds(kit_data("ds"), NULL);
+
+    assert_fails(try_point(r, "101@2030-01-01T00:00:00Z", e), ERR_NOT_FOUND,
+                 "there is: vm/101@2026-01-02T03:04:05Z, vm/101@");
+    assert_fails(try_point(r, "999", e), ERR_NOT_FOUND, "prod/eu/vm/100@");
+    repo_free(r);
+    assert_fails(repo_open_dir("/usr", REPO_MUST_EXIST, NULL, &r, e), ERR_INPUT,
+                 "not a Proxmox Backup datastore");
+    assert_fails(repo_open_dir("/nowhere/at/all", REPO_MUST_EXIST, NULL, &r, e),
+                 ERR_NOT_FOUND, "/nowhere");
+    assert_fails(repo_open_dir("/usr", REPO_CREATE, NULL, &r, e), ERR_INPUT, "nor empty");
+}
+
+static void test_equal_ranges(void **state)
+{
+    struct repo_key *k = kit_key();
+    struct repo *r = open_ds(kit_data("ds"), k);
+    struct repo_point *a = open_point(r, "100@2026-01-02T03:04:05Z");
+    struct repo_point *b = open_point(r, "100@2026-01-02T03:04:07Z");
+    struct repo_point *c = open_point(r, "100@2026-01-02T03:04:06Z");
+    struct repo_point *d = open_point(r, "prod/eu/vm/100");
+    struct extent_set s = {0};
+
+    assert_ok(repo_point_equal(a, 0, b, 0, &s, e));
+    assert_int_equal(extent_set_bytes(&s), KIT_IMAGE_BYTES);
+    extent_set_release(&s);
+    assert_ok(repo_point_equal(a, 0, c, 0, &s, e));
+    assert_int_equal(s.n, 0);
+    assert_ok(repo_point_equal(a, 0, d, 0, &s, e));
+    assert_int_equal(s.n, 0);
+    repo_point_free(a);
+    repo_point_free(b);
+    repo_point_free(c);
+    repo_point_free(d);
+    repo_free(r);
+    repo_key_free(k);
+}
+
+static void test_names(void **state)
+{
+    static const char *const bad[] = {"",           "/",       "a/b",       "vm/",
+                                      "vm/../x",    "-x",      ".x",        "vm/a@b",
+                                      "x@2026-1-2", "/vm/100", "a//vm/1",   "../vm/1",
+                                      "vm/a/b",     "100@",    "a@b@latest"};
+    struct repo_name n = {0};
+    int64_t t;
+
+    assert_ok(repo_name_parse("vm/vm/100@latest", &n, e));
+    assert_string_equal(n.ns, "vm");
+    assert_string_equal(n.id, "100");
+    assert_int_equal(n.time, REPO_LATEST);
+    repo_name_release(&n);
+    assert_fails(repo_name_parse("host/elsa", &n, e), ERR_UNSUPPORTED,
+                 "virtual machines");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_fails(repo_name_parse(bad[i], &n, e), ERR_USAGE, "does not name");
+    assert_true(repo_time_parse("2026-01-02T03:04:05Z", &t));
+    assert_int_equal(t, 1767323045);
+    assert_false(repo_time_parse("2026-01-02T03:04:65Z", &t));
+    assert_false(repo_time_parse("2026-02-31T03:04:05Z", &t));
+    assert_true(repo_ns_valid("a/b/c/d/e/f/g"));
+    assert_false(repo_ns_valid("a/b/c/d/e/f/g/h"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_vector_restores),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_units_of_zeros_and_joined_chunks),
+        cmocka_unit_test(test_keys_are_asked_for),
+        cmocka_unit_test(test_what_is_not_there_is_listed),
+        cmocka_unit_test(test_equal_ranges),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
+}
