@@ -52,19 +52,17 @@ static int in_s3_words(const struct s3_call *c, struct err *e)
 /* A bucket of another region wants requests signed for that. */
 static int check_region(struct s3_call *c, struct err *e)
 {
-    const char *want = LAB_REGION;
     struct err ignored;
 
-    if (c->target.bucket &&
-        s3_bucket_find(c->lab->s3, c->target.bucket, c->region, &ignored) == 0)
-        want = c->region;
-    if (str_eq(c->sig.region, want))
+    if (!c->target.bucket ||
+        s3_bucket_find(c->lab->s3, c->target.bucket, c->region, &ignored) < 0)
+        snprintf(c->region, sizeof c->region, "%s", LAB_REGION);
+    if (str_eq(c->sig.region, c->region))
         return 0;
-    snprintf(c->region, sizeof c->region, "%s", want);
     return refuse(e, "AuthorizationHeaderMalformed",
                   "The authorization header is malformed; the region '%.40s' is wrong; "
                   "expecting '%s'",
-                  c->sig.region, want);
+                  c->sig.region, c->region);
 }
 
 static int begin_chain(struct s3_call *c, const char *secret, struct err *e)

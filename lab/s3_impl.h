@@ -26,7 +26,7 @@ struct s3_call {
     const struct s3_action *action;
     struct fault_outcome fault;
     char request_id[API_ID_LEN];
-    char region[64];      /* of the bucket; "" when there is none */
+    char region[64];      /* of the bucket, else the lab's */
     struct s3_body *body; /* what was uploaded, or NULL */
     bool failed;          /* with this: before the handler was called */
     struct err why;
