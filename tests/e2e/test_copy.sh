@@ -1,0 +1,122 @@
+#!/bin/bash
+# `hotadd copy`: what it makes, what it refuses, and what it leaves when it is stopped.
+# shellcheck disable=SC2317 # called at the end
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+begin "${1-}"
+need_commands qemu-img jq xxd cmp
+
+loop='' mounted=''
+test_clean_up() {
+    [ -z "$mounted" ] || umount "$mounted" 2>/dev/null
+    [ -z "$loop" ] || losetup --detach "$loop" 2>/dev/null
+}
+
+# A disk whose size is no multiple of anything but sectors: data, zeros, noise at its end.
+disk=$dir/disk.raw
+truncate -s $((40 * 1048576 + 1536)) "$disk"
+dd if=/dev/urandom of="$disk" bs=1M count=7 seek=3 conv=notrunc status=none
+dd if=/dev/urandom of="$disk" bs=512 count=1 seek=$((40 * 2048 + 2)) conv=notrunc status=none
+qemu-img convert -f raw -O vmdk -o subformat=streamOptimized "$disk" "$dir/stream.vmdk"
+qemu-img convert -f raw -O vmdk "$disk" "$dir/sparse.vmdk"
+qemu-img convert -f raw -O qcow2 "$disk" "$dir/disk.qcow2"
+
+# refused EXIT DESCRIPTION TEXT ARGUMENTS...
+refused() {
+    local expected=$1 what=$2 text=$3
+    shift 3
+    run refused copy "$@"
+    if [ "$code" != "$expected" ]; then
+        { echo "exit code $code, not $expected"; show refused; } | fail "$what"
+    else
+        has "$what" "$dir/refused.err" "$text"
+    fi
+}
+
+# ---- files ----
+
+for source in disk.raw stream.vmdk sparse.vmdk disk.qcow2; do
+    run copy copy --quiet "$dir/$source" "$dir/new.raw"
+    same "a new file of $source: exit code" 0 "$code"
+    check "a new file of $source is the disk" cmp "$disk" "$dir/new.raw"
+    rm -f "$dir/new.raw"
+done
+
+run verified copy --verify --digest --json "$dir/stream.vmdk" "$dir/new.raw"
+same "with --verify and --digest: exit code" 0 "$code"
+check "and the disk" cmp "$disk" "$dir/new.raw"
+same "the digest is what the manual says" \
+    "$(split -b 4M --filter='sha256sum | cut -c1-64' "$disk" | xxd -r -p | sha256sum | cut -c1-64)" \
+    "$(jq -r .digest.value "$dir/verified.out")"
+same "JSON tells the size" "$(stat -c %s "$disk")" "$(jq .size_bytes "$dir/verified.out")"
+check "JSON tells what was verified" jq -e '.verified_bytes >= .written_bytes and .seconds > 0' \
+    "$dir/verified.out"
+
+refused 1 "a file with data is refused" "--force writes over it" "$disk" "$dir/new.raw"
+run forced copy --quiet --force "$disk" "$dir/new.raw"
+check "and written over with --force" cmp "$disk" "$dir/new.raw"
+refused 2 "the source is refused as target" "is the source" --force "$disk" "$disk"
+check "and is whole" cmp "$disk" "$dir/new.raw"
+ln "$dir/stream.vmdk" "$dir/other-name"
+refused 2 "by any name" "is the source" --force "$dir/stream.vmdk" "$dir/other-name"
+
+truncate -s 60M "$dir/large.raw"
+run large copy --quiet "$disk" "$dir/large.raw"
+same "a larger file without data is taken as it is" "$((60 << 20))" "$(stat -c %s "$dir/large.raw")"
+check "and holds the disk" cmp -n "$(stat -c %s "$disk")" "$disk" "$dir/large.raw"
+refused 3 "--target-is-zero is looked into" "is not zero" --target-is-zero "$disk" "$dir/large.raw"
+
+# ---- what is left after a failure ----
+
+head -c 4000000 "$dir/stream.vmdk" >"$dir/short.vmdk"
+refused 1 "a damaged source" "truncated" "$dir/short.vmdk" "$dir/gone.raw"
+check "leaves no file" test ! -e "$dir/gone.raw"
+cp "$dir/stream.vmdk" "$dir/bad.vmdk"
+printf '\377\377\377\377' | dd of="$dir/bad.vmdk" bs=1 seek=3000000 conv=notrunc status=none
+refused 1 "a damaged grain" "damaged" "$dir/bad.vmdk" "$dir/gone.raw"
+check "leaves no file either" test ! -e "$dir/gone.raw"
+
+"$hotadd" copy --quiet --max-rate 1M "$disk" "$dir/gone.raw" 2>"$dir/int.err" &
+child=$!
+for _ in $(seq 100); do [ -e "$dir/gone.raw" ] && break; sleep 0.1; done
+kill -INT "$child"
+wait "$child"
+same "an interrupted copy: exit code" 130 $?
+check "leaves no file" test ! -e "$dir/gone.raw"
+refused 1 "a folder that is not there" "make" "$disk" "$dir/nowhere/new.raw"
+refused 2 "too few words" "give a source and a target" "$disk"
+
+# ---- devices ----
+
+if [ "$(id -u)" != 0 ]; then
+    skip "block devices" "needs root"
+    finish
+fi
+truncate -s 50M "$dir/device"
+if ! loop=$(losetup --find --show "$dir/device" 2>/dev/null); then
+    skip "block devices" "no loop device can be had"
+    finish
+fi
+run device copy --quiet --verify "$dir/sparse.vmdk" "$loop"
+same "to a device that is larger: exit code" 0 "$code"
+check "it holds the disk" cmp -n "$(stat -c %s "$disk")" "$disk" "$loop"
+refused 1 "a device with data is refused" "holds data" "$disk" "$loop"
+refused 3 "also when it is said to be zero" "is not zero" --force --target-is-zero "$disk" "$loop"
+
+yes rubbish | dd of="$loop" bs=1M count=50 iflag=fullblock oflag=direct status=none
+run forced copy --quiet --force "$dir/stream.vmdk" "$loop"
+check "--force writes over it" cmp -n "$(stat -c %s "$disk")" "$disk" "$loop"
+check "and zeroes what is behind the disk" cmp -i "$(stat -c %s "$disk"):0" \
+    -n $((50 * 1048576 - $(stat -c %s "$disk"))) "$loop" /dev/zero
+
+truncate -s 51M "$dir/too-large.raw"
+refused 3 "a device that is too small" "too few" --force "$dir/too-large.raw" "$loop"
+
+if mkfs.ext4 -q -F "$loop" && mkdir "$dir/mnt" && mount "$loop" "$dir/mnt" 2>/dev/null; then
+    mounted=$dir/mnt
+    refused 3 "a mounted device is refused with --force, too" "mounted on" --force "$disk" "$loop"
+else
+    skip "a mounted device is refused" "nothing can be mounted here"
+fi
+finish
