@@ -130,7 +130,7 @@ const char *linux_nvme_timeout_option(const char *kernel_version);
 /* The same for kernel i, by what its module says where it is one: vendors carry newer
  * drivers back to older kernels. */
 int linux_nvme_option(const struct subject *s, size_t i, const char **ret,
-                       struct err *e) err_warn_unused;
+                      struct err *e) err_warn_unused;
 
 /* Files that name network cards by MAC address. */
 int linux_udev_bindings(const struct subject *s, struct strv *ret,
