@@ -1,7 +1,7 @@
 /* Carrying changes out inside the guest; see convert.h.
  *
  * Order: originals, journal (state "applying"), sync; new contents beside the old files,
- * sync; renames and removals, sync; journal ("done"). So whoever looks after a crash
+ * sync; renames, then removals, sync; journal ("done"). So whoever looks after a crash
  * finds the original of every file that was touched, and no half-written file under its
  * own name. Large files are finished one by one, so that /boot needs room for one. */
 #include "guest/convert.h"
@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-#define SUFFIX      ".hotadd-new"
+#define SUFFIX      GFS_STAGED_SUFFIX
 #define LARGE_BYTES (1u << 20)
 #define SPARE_BYTES (64ull << 20) /* stay free on the file system of the originals */
 
@@ -270,10 +270,29 @@ static int apply_small(struct work *w, struct err *e)
             return err_prefix(e, "%s", c->path);
     if (w->ops->sync(w->fs->ctx, e) < 0)
         return -1;
-    vec_foreach (c, &w->o->changes)
-        if (!large(c) && commit(w, c, e) < 0)
-            return err_prefix(e, "%s", c->path);
+    /* What takes the place of something is there before that goes: a guest between the
+     * two still says what it is configured with. */
+    for (int removing = 0; removing < 2; removing++)
+        vec_foreach (c, &w->o->changes)
+            if (!large(c) && (c->kind == CHANGE_REMOVE) == removing &&
+                commit(w, c, e) < 0)
+                return err_prefix(e, "%s", c->path);
     return w->ops->sync(w->fs->ctx, e);
+}
+
+int changes_unfinished(const struct gfs *fs, struct err *e)
+{
+    auto_buf struct buf text = BUF_INIT;
+    json_auto_t *j = NULL;
+    struct err ignored;
+    int r = gfs_text(fs, GUEST_JOURNAL, &text, e);
+
+    if (r <= 0)
+        return r;
+    /* A journal that cannot be read was not written by us. */
+    if (json_parse(buf_str(&text), text.len, GUEST_JOURNAL, &j, &ignored) < 0)
+        return 0;
+    return str_eq(json_str_or(j, "state", ""), "applying");
 }
 
 int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,

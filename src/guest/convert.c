@@ -11,7 +11,7 @@ int conversion_plan(struct conversion *c, struct err *e)
 
     c->overlay = (struct overlay){.base = c->s->fs};
     c->fs = overlay_gfs(&c->overlay);
-    if (!f || !f->convert)
+    if (!f)
         return err_set(e, ERR_REQUIREMENT, "this release does not convert %s",
                        c->s->info->product_name ? c->s->info->product_name
                                                 : "this guest");

@@ -55,4 +55,7 @@ struct gfs_write_ops {
 int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,
                   const struct overlay *o, struct err *e) err_warn_unused;
 
+/* Did a conversion begin that did not end? 1, 0, -1. */
+int changes_unfinished(const struct gfs *fs, struct err *e) err_warn_unused;
+
 #endif

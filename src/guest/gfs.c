@@ -56,6 +56,37 @@ int gfs_readlink(const struct gfs *fs, const char *path, char **ret, struct err 
     return fs->ops->readlink(fs->ctx, path, ret, e);
 }
 
+/* The path without "." and, where what is before it is no link, "..": one file must have
+ * one name, or it would be changed twice. */
+static int tidy(const struct gfs *fs, const char *path, char **ret, struct err *e)
+{
+    auto_buf struct buf out = BUF_INIT;
+
+    while (*path) {
+        size_t n = strcspn(path, "/");
+        bool up = n == 2 && path[0] == '.' && path[1] == '.';
+
+        if (up && out.len) {
+            int link = gfs_is_link(fs, buf_str(&out), e);
+
+            if (link < 0)
+                return -1;
+            up = !link && !str_ends(buf_str(&out), "/..");
+        }
+        if (up && out.len) {
+            out.len = (size_t)(strrchr(buf_str(&out), '/') - out.data);
+            out.data[out.len] = 0;
+        } else if (n && !up && !(n == 1 && path[0] == '.')) {
+            buf_addc(&out, '/');
+            buf_add(&out, path, n);
+        }
+        path += n + (path[n] == '/');
+    }
+    if (!out.len)
+        buf_addc(&out, '/');
+    return buf_take(&out, ret, e);
+}
+
 int gfs_resolve(const struct gfs *fs, const char *path, char **ret, struct err *e)
 {
     auto_free char *at = str_dup(path, e);
@@ -74,15 +105,15 @@ int gfs_resolve(const struct gfs *fs, const char *path, char **ret, struct err *
         }
         if (gfs_readlink(fs, at, &target, e) < 0)
             return -1;
-        if (target[0] == '/') {
-            next = take_ptr(target);
-        } else {
+        if (target[0] != '/') {
             strrchr(at, '/')[0] = 0;
             if (gfs_join(at[0] ? at : "/", target, &next, e) < 0)
                 return -1;
         }
         free(at);
-        at = take_ptr(next);
+        at = NULL;
+        if (tidy(fs, next ? next : target, &at, e) < 0)
+            return -1;
     }
     return err_set(e, ERR_INPUT, "%s: too many symbolic links", path);
 }
@@ -101,7 +132,8 @@ int gfs_list(const struct gfs *fs, const char *dir, struct strv *ret, struct err
                        MAX_NAMES);
     strv_sort(&all);
     vec_foreach (n, &all)
-        if (!str_eq(*n, ".") && !str_eq(*n, "..") && strv_add(ret, *n, e) < 0)
+        if (!str_eq(*n, ".") && !str_eq(*n, "..") && !str_ends(*n, GFS_STAGED_SUFFIX) &&
+            strv_add(ret, *n, e) < 0)
             return err_prefix(e, "%s", dir);
     return 0;
 }

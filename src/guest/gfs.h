@@ -64,7 +64,12 @@ int gfs_readlink(const struct gfs *fs, const char *path, char **ret,
 int gfs_resolve(const struct gfs *fs, const char *path, char **ret,
                 struct err *e) err_warn_unused;
 
-/* Sorted names in dir, "." and ".." left out; nothing when it is no directory. */
+/* What a conversion writes before it takes the place of a file (apply.c). A killed one
+ * leaves it behind, where it must not be taken for the guest's. */
+#define GFS_STAGED_SUFFIX ".hotadd-new"
+
+/* Sorted names in dir, "." and ".." and staged files left out; nothing when it is no
+ * directory. */
 int gfs_list(const struct gfs *fs, const char *dir, struct strv *ret,
              struct err *e) err_warn_unused;
 

@@ -9,25 +9,9 @@
 #
 # usage: test_guest.sh HOTADD-GUEST
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/e2e/guest_lib.sh
+. "$(dirname "$0")/guest_lib.sh"
 guest=${1:?usage: test_guest.sh HOTADD-GUEST}
-lock=${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}
-export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-n=0 bad=0
-
-pass() { echo "ok $((n += 1)) - $1"; }
-fail() { # NAME, why on standard input
-    echo "not ok $((n += 1)) - $1"
-    sed 's/^/# /'
-    bad=1
-}
-same() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then pass "$1"; else diff <(echo "$2") <(echo "$3") | fail "$1"; fi
-}
-skip_all() {
-    echo "1..0 # SKIP $*"
-    exit 0
-}
 
 for need in jq:jq flock:util-linux qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs \
     sfdisk:fdisk ssh:openssh-client; do
@@ -46,26 +30,6 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
-
-# ask NAME OP OPTIONS DISK...: hotadd-guest's last line in $work/NAME, the seconds it took
-# in $seconds. Its standard input stays open for as long as it is wanted.
-ask() {
-    local name=$1 op=$2 options=$3 disks start
-    shift 3
-    disks=$(printf '%s\n' "$@" | jq -R '{path: .}' | jq -sc .)
-    mkfifo "$work/ask"
-    flock "$lock" true
-    start=$EPOCHREALTIME
-    flock "$lock" timeout 600 "$guest" <"$work/ask" >"$work/$name.out" 2>"$work/$name.err" &
-    exec 7>"$work/ask"
-    rm "$work/ask"
-    jq -nc --arg op "$op" --argjson d "$disks" --argjson o "$options" \
-        '{op: $op, disks: $d, options: $o}' >&7
-    wait $!
-    exec 7>&-
-    seconds=$(printf '%.0f' "$(jq -n "$EPOCHREALTIME - $start")")
-    tail -n 1 "$work/$name.out" >"$work/$name"
-}
 
 # states NAME: "id state" of all that is neither met nor unneeded.
 states() {
@@ -122,13 +86,6 @@ same 'a second conversion changes nothing' '{"edits":[],"changed":[]}' \
     "$(jq -c '.result | {edits, changed}' "$work/again")"
 
 # ---- booted as Nitro would ----
-
-free_port() {
-    local port
-    for ((port = 20400; port < 20500; port++)); do
-        (: </dev/tcp/127.0.0.1/$port) 2>/dev/null || { echo "$port"; return; }
-    done
-}
 
 # boot SECONDS: returns 0 once the serial port asks for a login.
 boot() {
@@ -225,5 +182,4 @@ ask blocked convert '{}' "$work/one" "$work/two"
 same 'a refused guest is not converted' '7 true' \
     "$(jq -r '.error | "\(.kind) \(.message | startswith("one-system is not met"))"' "$work/blocked")"
 
-echo "1..$n"
-exit "$bad"
+finish

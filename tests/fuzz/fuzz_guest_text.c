@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "guest/text/disks.h"
 #include "guest/text/firewall.h"
 #include "guest/text/fstab.h"
 #include "guest/text/grub.h"
@@ -48,10 +49,13 @@ static void fuzz_grub(const char *text)
     const struct cmdline_map map = {no_name, NULL};
     const struct cmdline_want want = {.serial_console = true,
                                       .eth_names = true,
+                                      .xen_disk_names = true,
                                       .nvme_timeout = "nvme_core.io_timeout=1",
                                       .map = &map};
+    static int (*const writers[])(const char *, const struct cmdline_want *, struct buf *,
+                                  struct err *) = {grub_cfg_rewrite, grub_legacy_rewrite,
+                                                   grub_bls_rewrite};
     auto_grub_menu struct grub_menu m = {0}, legacy = {0}, bls = {0};
-    auto_buf struct buf once = BUF_INIT, twice = BUF_INIT;
     struct err e = ERR_INIT;
 
     if (grub_cfg_parse(text, &m, &e) == 0) {
@@ -63,10 +67,51 @@ static void fuzz_grub(const char *text)
     if (grub_bls_parse(text, "a-1", "x", &bls, &e) == 0 &&
         grub_bls_parse(text, text, NULL, &bls, &e) == 0)
         grub_bls_sort(&bls);
-    if (grub_cfg_rewrite(text, &want, &once, &e) == 0) {
-        assert(grub_cfg_rewrite(buf_str(&once), &want, &twice, &e) == 0);
+    for (size_t i = 0; i < sizeof writers / sizeof writers[0]; i++) {
+        auto_buf struct buf once = BUF_INIT, twice = BUF_INIT;
+
+        if (writers[i](text, &want, &once, &e) < 0)
+            continue;
+        assert(writers[i](buf_str(&once), &want, &twice, &e) == 0);
         assert(str_eq(buf_str(&once), buf_str(&twice)));
     }
+}
+
+/* A block of any size that begins as one, with any value. */
+static void fuzz_grubenv(const uint8_t *data, size_t len)
+{
+    auto_buf struct buf out = BUF_INIT;
+    auto_free char *value = NULL, *text = NULL;
+    struct err e = ERR_INIT;
+
+    text = str_ndup((const char *)data, len < 64 ? len : 64, &e);
+    assert(text);
+    (void)!grubenv_get(data, len, "saved_entry", &value, &e);
+    if (grubenv_set(data, len, "kernelopts", text, &out, &e) < 0)
+        return;
+    assert(out.len == len);
+    free(value);
+    assert(grubenv_get(out.data, out.len, "kernelopts", &value, &e) == 0);
+    assert(value && str_eq(value, text));
+}
+
+static void fuzz_disks(const char *text)
+{
+    const struct cmdline_map map = {no_name, NULL};
+    auto_buf struct buf crypt = BUF_INIT, crypt2 = BUF_INIT, md = BUF_INIT,
+                        md2 = BUF_INIT, lvm = BUF_INIT, lvm2 = BUF_INIT;
+    struct err e = ERR_INIT;
+
+    assert(crypttab_rewrite(text, &map, &crypt, &e) == 0);
+    assert(crypttab_rewrite(buf_str(&crypt), &map, &crypt2, &e) == 0);
+    assert(str_eq(buf_str(&crypt), buf_str(&crypt2)));
+    assert(mdadm_conf_rewrite(text, &md, &e) == 0);
+    assert(mdadm_conf_rewrite(buf_str(&md), &md2, &e) == 0);
+    assert(str_eq(buf_str(&md), buf_str(&md2)));
+    assert(lvm_conf_rewrite(text, true, &lvm, &e) == 0);
+    assert(lvm_conf_rewrite(buf_str(&lvm), true, &lvm2, &e) == 0);
+    assert(str_eq(buf_str(&lvm), buf_str(&lvm2)));
+    assert(!lvm_conf_hides(buf_str(&lvm)));
 }
 
 static void fuzz_net(const char *text)
@@ -90,13 +135,20 @@ static void fuzz_net(const char *text)
 static void fuzz_firewall(const char *text)
 {
     auto_firewall struct firewall_answer a = {0}, opened = {0};
-    auto_buf struct buf out = BUF_INIT, ufw = BUF_INIT;
+    auto_buf struct buf out = BUF_INIT, ufw = BUF_INIT, zone = BUF_INIT, suse = BUF_INIT;
     uint16_t ports[4];
     struct err e = ERR_INIT;
 
     (void)!firewall_iptables(text, 22, &a, &e);
     (void)!firewall_nft(text, 22, &a, &e);
     (void)!firewall_zone(text, strlen(text), 22, 22, &a, &e);
+    (void)!firewall_suse(text, 22, &a, &e);
+    hosts_deny_ssh(text, "");
+    if (firewall_zone_open(text, 22, &zone, &e) == 0)
+        (void)!firewall_zone(buf_str(&zone), zone.len, 22, 22, &a, &e);
+    assert(firewall_suse_open(text, 22, &suse, &e) == 0);
+    assert(firewall_suse(buf_str(&suse), 22, &opened, &e) == 0);
+    assert(opened.verdict == FIREWALL_OPEN);
     (void)!firewall_ufw(text, "DROP", 22, &a, &e);
     sshd_ports(text, ports, 4, &e);
     (void)!firewall_ufw_open(text, 22, &ufw, &e);
@@ -120,9 +172,9 @@ static void fuzz_shvar(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static void (*const parsers[])(const char *) = {fuzz_fstab, fuzz_grub, fuzz_net,
-                                                    fuzz_firewall, fuzz_shvar};
-    auto_free char *text = NULL, *value = NULL;
+    static void (*const parsers[])(const char *) = {
+        fuzz_fstab, fuzz_grub, fuzz_net, fuzz_firewall, fuzz_shvar, fuzz_disks};
+    auto_free char *text = NULL;
     struct err e = ERR_INIT;
 
     if (len < 1)
@@ -130,7 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     text = str_ndup((const char *)data + 1, len - 1, &e);
     assert(text);
     /* The environment block is no text: it may hold anything. */
-    (void)!grubenv_get(data, len, "saved_entry", &value, &e);
+    fuzz_grubenv(data, len);
     parsers[data[0] % (sizeof parsers / sizeof parsers[0])](text);
     return 0;
 }

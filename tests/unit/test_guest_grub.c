@@ -174,6 +174,69 @@ static void test_environment_block(void **state)
     assert_null(none);
 }
 
+/* What each writer makes of a text with a serial console wanted. */
+static void check_written(int (*write)(const char *, const struct cmdline_want *,
+                                       struct buf *, struct err *),
+                          const char *text, const char *want)
+{
+    const struct cmdline_want console = {.serial_console = true};
+    auto_buf struct buf out = BUF_INIT;
+
+    assert_ok(write(text, &console, &out, e));
+    assert_string_equal(buf_str(&out), want);
+}
+
+static void test_legacy_kernel_lines_are_rewritten(void **state)
+{
+    check_written(grub_legacy_rewrite,
+                  "default 0\n  kernel --no-mem-option /vmlinuz ro\r\n"
+                  "kernel=/vmlinuz\nkernel /xen.gz dom0\n#kernel /old\n",
+                  "default 0\n  kernel --no-mem-option /vmlinuz ro console=tty0 "
+                  "console=ttyS0,115200n8\r\n"
+                  "kernel=/vmlinuz console=tty0 console=ttyS0,115200n8\n"
+                  "kernel /xen.gz dom0\n#kernel /old\n");
+}
+
+static void test_bls_options_are_rewritten_unless_they_are_elsewhere(void **state)
+{
+    check_written(grub_bls_rewrite, "title x\noptions ro $tuned_params\n",
+                  "title x\noptions ro $tuned_params console=tty0 "
+                  "console=ttyS0,115200n8\n");
+    check_written(grub_bls_rewrite, "options $kernelopts\n", "options $kernelopts\n");
+}
+
+static void test_kernelopts_of_a_menu_are_rewritten(void **state)
+{
+    auto_grub_menu struct grub_menu m = {0};
+
+    check_written(grub_cfg_rewrite, "  set kernelopts=\"ro \"\nset timeout=1\n",
+                  "  set kernelopts=\"ro console=tty0 console=ttyS0,115200n8\"\n"
+                  "set timeout=1\n");
+    assert_ok(grub_cfg_parse("set kernelopts=\"root=x ro \"\nblscfg\n", &m, e));
+    assert_string_equal(m.kernelopts, "root=x ro ");
+}
+
+static void test_setting_in_the_environment_block_keeps_its_size(void **state)
+{
+    static const char block[] = "# GRUB Environment Block\n# WARNING: by tools only\n"
+                                "kernelopts=ro\nsaved_entry=a\n##########";
+    auto_buf struct buf out = BUF_INIT, none = BUF_INIT;
+    auto_free char *value = NULL;
+
+    assert_ok(grubenv_set(block, sizeof block - 1, "kernelopts", "rw \\x", &out, e));
+    assert_int_equal(out.len, sizeof block - 1);
+    assert_string_equal(buf_str(&out),
+                        "# GRUB Environment Block\n# WARNING: by tools only\n"
+                        "saved_entry=a\nkernelopts=rw \\\\x\n######");
+    assert_ok(grubenv_get(out.data, out.len, "kernelopts", &value, e));
+    assert_string_equal(value, "rw \\x");
+    assert_fails(
+        grubenv_set(block, sizeof block - 1, "k", "more than has room", &none, e),
+        ERR_NOSPACE, "does not fit");
+    assert_fails(grubenv_set("saved_entry=a\n", 14, "k", "v", &none, e), ERR_INPUT,
+                 "no GRUB environment block");
+}
+
 static void test_menus_nested_without_end_are_refused(void **state)
 {
     auto_grub_menu struct grub_menu m = {0};
@@ -199,6 +262,10 @@ int main(void)
         cmocka_unit_test(test_legacy_menu),
         cmocka_unit_test(test_bls_entries_sort_newest_first),
         cmocka_unit_test(test_environment_block),
+        cmocka_unit_test(test_legacy_kernel_lines_are_rewritten),
+        cmocka_unit_test(test_bls_options_are_rewritten_unless_they_are_elsewhere),
+        cmocka_unit_test(test_kernelopts_of_a_menu_are_rewritten),
+        cmocka_unit_test(test_setting_in_the_environment_block_keeps_its_size),
         cmocka_unit_test(test_menus_nested_without_end_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,47 @@ static void test_second_time_there_is_nothing_to_do(void **state)
     assert_int_equal(again.modules.v[0].state, INITRD_MODULE_INSIDE);
 }
 
+/* A file is replaced, another is new; then neither is missing, until one is to differ. */
+static void test_extra_files_are_put_in_once(void **state)
+{
+    struct fixture *f = *state;
+    struct initrd_extra extra[] = {{"conf/initramfs.conf", "MODULES=dep\n", 12},
+                                   {"etc/lvm/lvm.conf", "open\n", 5}};
+    auto_buf struct buf b = BUF_INIT;
+    auto_initrd struct initrd *im = NULL, *other = NULL;
+    auto_initrd_extension struct initrd_extension x = {0}, again = {0}, changed = {0};
+
+    f->rq.extra = extra;
+    f->rq.n_extra = 2;
+    tools_tree(&b, true);
+    x = extended(f, &b);
+    im = parsed(&x.image);
+    assert_text(im, "conf/initramfs.conf", "MODULES=dep\n");
+    assert_text(im, "etc/lvm/lvm.conf", "open\n");
+    again = extended(f, &x.image);
+    assert_true(again.nothing_to_do);
+    extra[1].data = "shut\n";
+    assert_fails(initrd_check(im, &f->rq, e), ERR_REQUIREMENT, "/etc/lvm/lvm.conf");
+    changed = extended(f, &x.image);
+    other = parsed(&changed.image);
+    assert_text(other, "etc/lvm/lvm.conf", "shut\n");
+    assert_true(changed.replaced_earlier);
+}
+
+static void test_a_modules_object_is_unpacked(void **state)
+{
+    struct fixture *f = *state;
+    auto_buf struct buf b = BUF_INIT, none = BUF_INIT;
+
+    assert_ok(initrd_module_object(f->guest, K, "nvme", read_guest, NULL, &b, e));
+    assert_string_equal(buf_str(&b), ELF "nvme");
+    assert_fails(
+        initrd_module_object(f->guest, K, "virtio-blk", read_guest, NULL, &none, e),
+        ERR_NOT_FOUND, "virtio-blk");
+    assert_fails(initrd_module_object(f->guest, K, "hollow", read_guest, NULL, &none, e),
+                 ERR_INPUT, "hollow");
+}
+
 static void test_equal_inputs_give_equal_bytes(void **state)
 {
     auto_buf struct buf b = BUF_INIT;
@@ -511,6 +552,8 @@ int main(void)
         T(test_image_without_any_index_gets_one),
         T(test_list_of_modules_is_merged),
         T(test_second_time_there_is_nothing_to_do),
+        T(test_extra_files_are_put_in_once),
+        T(test_a_modules_object_is_unpacked),
         T(test_equal_inputs_give_equal_bytes),
         T(test_earlier_supplement_is_replaced_raw),
         T(test_earlier_supplement_is_replaced_lz4),

@@ -56,14 +56,23 @@ unmount_proc() {
 	done
 }
 
+base_name() {
+	if [ "$small" = yes ]; then
+		echo "small-$(declare -f list_small_packages bootstrap slim_small slim_modules |
+			cat - <(echo "$suite") | sha256sum | cut -c 1-16).tar.zst"
+	else
+		echo "base-$(declare -f guest_packages bootstrap slim_down |
+			cat - <(guest_packages) <(echo "$suite") | sha256sum | cut -c 1-16).tar.zst"
+	fi
+}
+
 # make_base ROOT: from the cache, else by debootstrap into the cache.
 make_base() {
 	local root=$1 tarball
-	tarball=$cache/base-$(declare -f guest_packages bootstrap slim_down |
-		cat - <(guest_packages) <(echo "$suite") | sha256sum | cut -c 1-16).tar.zst
+	tarball=$cache/$(base_name)
 	if [ ! -e "$tarball" ]; then
 		bootstrap "$root"
-		slim_down "$root"
+		if [ "$small" = yes ]; then slim_small "$root"; else slim_down "$root"; fi
 		say "keeping the base system as $tarball"
 		run tar -C "$root" --xattrs --xattrs-include='*' --numeric-owner --one-file-system -I "zstd -3 -T0" -cf "$work/base" .
 		mv "$work/base" "$tarball"

@@ -183,6 +183,27 @@ static int copy_attributes(struct appliance *a, const char *from, const char *to
     return r < 0 && guestfs_last_errno(a->g) != ENOTSUP ? fail(a, e, to) : 0;
 }
 
+#define SELINUX "security.selinux"
+
+/* A new file gets the SELinux label of its directory, as one that an administrator makes
+ * there does; without any label the guest's policy would shut everybody out of it. Where
+ * the directory has none, the guest or the file system has no labels. */
+static int label_like_parent(struct appliance *a, const char *path, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    auto_free char *dir = str_ndup(path, slash == path ? 1 : (size_t)(slash - path), e),
+                   *label = NULL;
+    size_t len = 0;
+
+    if (!dir)
+        return -1;
+    label = guestfs_lgetxattr(a->g, dir, SELINUX, &len);
+    if (!label || !len)
+        return 0;
+    return guestfs_lsetxattr(a->g, SELINUX, label, (int)len, path) < 0 ? fail(a, e, path)
+                                                                       : 0;
+}
+
 static int file_put(void *ctx, const char *path, const void *data, size_t len,
                     uint32_t mode, const char *like, struct err *e)
 {
@@ -195,7 +216,9 @@ static int file_put(void *ctx, const char *path, const void *data, size_t len,
         return -1;
     if (like)
         return copy_attributes(a, like, path, e);
-    return guestfs_chmod(a->g, (int)mode, path) < 0 ? fail(a, e, path) : 0;
+    if (guestfs_chmod(a->g, (int)mode, path) < 0)
+        return fail(a, e, path);
+    return label_like_parent(a, path, e);
 }
 
 static int file_rename(void *ctx, const char *from, const char *to, struct err *e)
@@ -216,16 +239,32 @@ static int file_symlink(void *ctx, const char *target, const char *path, struct 
 {
     struct appliance *a = ctx;
 
-    return guestfs_ln_s(a->g, target, path) < 0 ? fail(a, e, path) : 0;
+    return guestfs_ln_s(a->g, target, path) < 0 ? fail(a, e, path)
+                                                : label_like_parent(a, path, e);
 }
 
+/* One by one, so that each has its parent's label. */
 static int file_mkdirs(void *ctx, const char *path, uint32_t mode, struct err *e)
 {
     struct appliance *a = ctx;
 
-    if (guestfs_mkdir_p(a->g, path) < 0)
-        return fail(a, e, path);
-    return guestfs_chmod(a->g, (int)mode, path) < 0 ? fail(a, e, path) : 0;
+    for (const char *end = path; *end;) {
+        auto_free char *dir = NULL;
+        int there;
+
+        end += 1 + strcspn(end + 1, "/");
+        dir = str_ndup(path, (size_t)(end - path), e);
+        if (!dir)
+            return -1;
+        there = guestfs_is_dir_opts(a->g, dir, GUESTFS_IS_DIR_OPTS_FOLLOWSYMLINKS, 1, -1);
+        if (there < 0)
+            return fail(a, e, dir);
+        if (!there && guestfs_mkdir_mode(a->g, dir, *end ? 0755 : (int)mode) < 0)
+            return fail(a, e, dir);
+        if (!there && label_like_parent(a, dir, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int file_copy(void *ctx, const char *from, const char *to, struct err *e)

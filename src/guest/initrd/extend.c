@@ -109,6 +109,23 @@ static int has_want(const struct initrd *im, const struct initrd_index *ix,
     return 1;
 }
 
+/* As has_want(). */
+static int has_extra(const struct initrd *im, const struct initrd_extra *x, struct err *e)
+{
+    auto_buf struct buf now = BUF_INIT;
+    struct initrd_stat st;
+
+    if (initrd_stat(im, x->path, INITRD_FOLLOW, &st) && S_ISREG(st.mode) &&
+        st.size_bytes == x->len) {
+        if (initrd_read(im, x->path, x->len, &now, e) < 0)
+            return -1;
+        if (!x->len || !memcmp(now.data, x->data, x->len))
+            return 1;
+    }
+    err_set(e, ERR_REQUIREMENT, "/%s in the initramfs is not as it must be", x->path);
+    return 0;
+}
+
 /* 1 nothing is missing, 0 something is (*e says what), -1 error. */
 static int complete(const struct initrd *im, const struct initrd_request *rq,
                     struct err *e)
@@ -129,6 +146,8 @@ static int complete(const struct initrd *im, const struct initrd_request *rq,
             return -1;
         all = all && rc;
     }
+    for (size_t i = 0; i < rq->n_extra && all > 0; i++)
+        all = has_extra(im, &rq->extra[i], e);
     return all;
 }
 
@@ -188,12 +207,12 @@ static int report_all(const struct plan *p, struct err *e)
 }
 
 /* The guest's module file as a plain .ko. */
-static int fetch_module(const struct plan *p, const struct modules_dep *d,
-                        struct buf *out, struct err *e)
+static int unpack_module(const struct modules_dep *d, const char *kernel,
+                         modules_read_fn read, void *ctx, struct buf *out, struct err *e)
 {
     auto_free char *path = *d->path == '/'
                                ? str_dup(d->path, e)
-                               : str_fmt(e, "/lib/modules/%s/%s", p->rq->kernel, d->path);
+                               : str_fmt(e, "/lib/modules/%s/%s", kernel, d->path);
     static const enum initrd_format formats[] = {[MODNAME_GZIP] = INITRD_GZIP,
                                                  [MODNAME_XZ] = INITRD_XZ,
                                                  [MODNAME_ZSTD] = INITRD_ZSTD};
@@ -201,7 +220,7 @@ static int fetch_module(const struct plan *p, const struct modules_dep *d,
     enum modname_packing packing = MODNAME_PLAIN;
     char name[MODNAME_MAX];
 
-    if (!path || p->rq->read(p->rq->ctx, path, &raw, e) < 0)
+    if (!path || read(ctx, path, &raw, e) < 0)
         return path ? err_prefix(e, "module %s", d->name) : -1;
     if (modname_of_path(d->path, name, &packing, NULL) && packing == MODNAME_PLAIN) {
         *out = raw;
@@ -216,6 +235,19 @@ static int fetch_module(const struct plan *p, const struct modules_dep *d,
     if (out->len < 64 || memcmp(out->data, "\177ELF", 4))
         return err_set(e, ERR_INPUT, "module %s: damaged, no ELF object", path);
     return 0;
+}
+
+int initrd_module_object(const struct modules *guest, const char *kernel,
+                         const char *module, modules_read_fn read, void *ctx,
+                         struct buf *ret, struct err *e)
+{
+    const struct modules_dep *d;
+    char name[MODNAME_MAX];
+
+    d = modname_normal(module, name) ? modules_dep_find(guest, name) : NULL;
+    if (!d)
+        return err_set(e, ERR_NOT_FOUND, "kernel %s has no module %.80s", kernel, module);
+    return unpack_module(d, kernel, read, ctx, ret, e);
 }
 
 /* How the index of the new tree spells a module's file: as the image has it, else as the
@@ -280,7 +312,7 @@ static int plan_module(struct plan *p, const char *dir, const char *name, struct
     if (!inside) {
         if (!(rel = index_path(p, dir, d, e)) ||
             !(path = tree_path(p->rq->kernel, rel, strlen(rel), e)) ||
-            fetch_module(p, d, &data, e) < 0 ||
+            unpack_module(d, p->rq->kernel, p->rq->read, p->rq->ctx, &data, e) < 0 ||
             initrd_files_add(&p->files, p->im, path, S_IFREG | 0644, &data, e) < 0)
             return -1;
     }
@@ -336,6 +368,20 @@ static int plan_loading(struct plan *p, struct err *e)
         rc = initrd_dracut_load(p->im, &p->x->kind, names.v, names.n, &p->files, e);
     vec_release(&names);
     return rc;
+}
+
+static int plan_extra(struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->rq->n_extra; i++) {
+        const struct initrd_extra *x = &p->rq->extra[i];
+        auto_buf struct buf data = BUF_INIT;
+
+        buf_add(&data, x->data, x->len);
+        if (buf_check(&data, e) < 0 ||
+            initrd_files_add(&p->files, p->im, x->path, S_IFREG | 0644, &data, e) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* ---- the archive ---- */
@@ -447,7 +493,8 @@ static int extend_base(struct plan *p, const struct initrd_base *base, struct er
                    : initrd_join_choose(p->im);
     if (initrd_modfiles_load(p->im, p->rq->kernel, &p->inside, e) < 0 ||
         initrd_index_load(p->im, p->rq->kernel, &p->index, e) < 0 ||
-        plan_modules(p, e) < 0 || report_all(p, e) < 0 || plan_loading(p, e) < 0)
+        plan_modules(p, e) < 0 || report_all(p, e) < 0 || plan_loading(p, e) < 0 ||
+        plan_extra(p, e) < 0)
         return -1;
     return make_image(p, join, e);
 }

@@ -150,6 +150,13 @@ const char *initrd_tool_name(enum initrd_tool tool);
 int initrd_find_module(const struct initrd *im, const char *kernel, const char *module,
                        char **ret_path, struct err *e) err_warn_unused;
 
+/* The guest's own file of a module, unpacked: an ELF object, put into ret, which must be
+ * empty. ERR_NOT_FOUND when there is no such file (it may be built in), ERR_INPUT when it
+ * is damaged. */
+int initrd_module_object(const struct modules *guest, const char *kernel,
+                         const char *module, modules_read_fn read, void *ctx,
+                         struct buf *ret, struct err *e) err_warn_unused;
+
 /* ---- extending ---- */
 
 enum initrd_need {
@@ -160,6 +167,16 @@ enum initrd_need {
 struct initrd_want {
     const char *module; /* "nvme" */
     enum initrd_need need;
+};
+
+/* At the root of every image that initrd_extend() made. */
+#define INITRD_SUPPLEMENT_MARK "hotadd.supplement"
+
+/* A configuration file that the image shall have, in place of one it may have. */
+struct initrd_extra {
+    const char *path; /* "etc/lvm/lvm.conf"; borrowed, as is data */
+    const void *data;
+    size_t len;
 };
 
 enum initrd_join {
@@ -174,6 +191,8 @@ struct initrd_request {
     const struct modules *guest; /* modules_load() of the same kernel, borrowed */
     const struct initrd_want *want;
     size_t n_want;
+    const struct initrd_extra *extra;
+    size_t n_extra;
     modules_read_fn read; /* gives module files, "/lib/modules/K/…" */
     void *ctx;
     enum initrd_join join;

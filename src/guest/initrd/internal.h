@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* First member of every supplement of ours, at the root of the image. */
-#define INITRD_MARKER       "hotadd.supplement"
+#define INITRD_MARKER       INITRD_SUPPLEMENT_MARK
 #define INITRD_MARKER_MAGIC "hotadd initramfs supplement 1\n"
 
 struct initrd_kept {

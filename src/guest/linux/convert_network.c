@@ -9,8 +9,10 @@
 
 #include <string.h>
 
-static const char what[] = "DHCP on EC2's card",
-                  why[] = "name and MAC address of the card change";
+#define OURS "# By hotadd" /* begins what is written below */
+
+const char convert_network_what[] = "DHCP on EC2's card",
+           convert_network_why[] = "name and MAC address of the card change";
 
 static int rewrite_ifupdown(struct conversion *c, struct err *e)
 {
@@ -20,22 +22,26 @@ static int rewrite_ifupdown(struct conversion *c, struct err *e)
         auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
         bool is_main = str_eq(*f, main_file);
 
-        if (gfs_text(&c->fs, *f, &text, e) < 0 ||
-            net_ifupdown_rewrite(buf_str(&text), is_main ? "eth0" : NULL, &out, e) < 0 ||
-            convert_write(c, *f, &out, 0644, what, why, e) < 0)
+        if (gfs_text(&c->fs, *f, &text, e) < 0)
+            return -1;
+        if (strstr(buf_str(&text), OURS))
+            continue;
+        if (net_ifupdown_rewrite(buf_str(&text), is_main ? "eth0" : NULL, &out, e) < 0 ||
+            convert_write(c, *f, &out, 0644, convert_network_what, convert_network_why,
+                          e) < 0)
             return -1;
     }
     return 0;
 }
 
-static int remove_files(struct conversion *c, const char *below, const char *keep,
-                        struct err *e)
+int convert_network_remove(struct conversion *c, const char *below, const char *keep,
+                           struct err *e)
 {
     vec_foreach (p, &c->s->network) {
         if (p->kind == NET_LOOPBACK || p->kind == NET_OTHER ||
             !str_starts(p->file, below) || str_eq(p->file, keep))
             continue;
-        if (convert_remove(c, p->file, what, why, e) < 0)
+        if (convert_remove(c, p->file, convert_network_what, convert_network_why, e) < 0)
             return -1;
     }
     return 0;
@@ -67,7 +73,7 @@ static int rewrite_netplan(struct conversion *c, struct err *e)
     /* The whole directory: bonds and VLANs would refer to what is gone. */
     vec_foreach (f, &c->s->network_files)
         if (str_starts(*f, "/etc/netplan/") && !str_eq(*f, file) &&
-            convert_remove(c, *f, what, why, e) < 0)
+            convert_remove(c, *f, convert_network_what, convert_network_why, e) < 0)
             return -1;
     buf_addf(&text,
              "# By hotadd: any Ethernet card, address by DHCP.\n"
@@ -82,7 +88,8 @@ static int rewrite_netplan(struct conversion *c, struct err *e)
              "      match: {name: \"eth*\"}\n"
              "      dhcp4: true\n",
              renderer);
-    return convert_write(c, file, &text, 0600, what, why, e);
+    return convert_write(c, file, &text, 0600, convert_network_what, convert_network_why,
+                         e);
 }
 
 static int rewrite_networkd(struct conversion *c, struct err *e)
@@ -90,26 +97,44 @@ static int rewrite_networkd(struct conversion *c, struct err *e)
     static const char file[] = "/etc/systemd/network/10-hotadd.network";
     auto_buf struct buf text = BUF_INIT;
 
-    if (remove_files(c, "/etc/systemd/network/", file, e) < 0)
+    if (convert_network_remove(c, "/etc/systemd/network/", file, e) < 0)
         return -1;
     buf_adds(&text, "# By hotadd: any Ethernet card, address by DHCP.\n"
                     "[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n");
-    return convert_write(c, file, &text, 0644, what, why, e);
+    return convert_write(c, file, &text, 0644, convert_network_what, convert_network_why,
+                         e);
 }
 
-static int rewrite_networkmanager(struct conversion *c, struct err *e)
+int convert_network_keyfile(struct conversion *c, struct err *e)
 {
     static const char dir[] = "/etc/NetworkManager/system-connections/",
                       file[] = "/etc/NetworkManager/system-connections/"
                                "hotadd.nmconnection";
     auto_buf struct buf text = BUF_INIT;
 
-    if (remove_files(c, dir, file, e) < 0)
+    if (convert_network_remove(c, dir, file, e) < 0)
         return -1;
     buf_adds(&text, "# By hotadd: any Ethernet card, address by DHCP.\n"
                     "[connection]\nid=hotadd\ntype=ethernet\nautoconnect=true\n\n"
                     "[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n");
-    return convert_write(c, file, &text, 0600, what, why, e);
+    return convert_write(c, file, &text, 0600, convert_network_what, convert_network_why,
+                         e);
+}
+
+/* A conversion that was killed may have written its definition and left the old ones. */
+static int half_done(struct conversion *c, struct err *e)
+{
+    int r = changes_unfinished(&c->fs, e);
+
+    for (size_t i = 0; r > 0 && i < c->s->network_files.n; i++) {
+        auto_buf struct buf text = BUF_INIT;
+
+        if (gfs_text(&c->fs, c->s->network_files.v[i], &text, e) < 0)
+            return -1;
+        if (strstr(buf_str(&text), OURS))
+            return 1;
+    }
+    return r < 0 ? -1 : 0;
 }
 
 int convert_network(struct conversion *c, bool *ret_eth_names, struct err *e)
@@ -123,8 +148,14 @@ int convert_network(struct conversion *c, bool *ret_eth_names, struct err *e)
         return 0;
     if (linux_network_fault(c->s, &fault, &seen, e) < 0)
         return -1;
-    if (fault == NETWORK_FINE || (fault != NETWORK_NAME && !c->s->options->fix))
+    if (fault == NETWORK_FINE) {
+        int r = half_done(c, e);
+
+        if (r <= 0)
+            return r;
+    } else if (fault != NETWORK_NAME && !c->s->options->fix) {
         return 0;
+    }
     if (str_eq(tool, "ifupdown")) {
         *ret_eth_names = true;
         return rewrite_ifupdown(c, e);
@@ -133,8 +164,15 @@ int convert_network(struct conversion *c, bool *ret_eth_names, struct err *e)
         return rewrite_netplan(c, e);
     if (str_eq(tool, "networkd"))
         return rewrite_networkd(c, e);
+    if (str_eq(tool, "ifcfg"))
+        return convert_network_redhat(c, ret_eth_names, e);
+    if (str_eq(tool, "wicked"))
+        return convert_network_suse(c, ret_eth_names, e);
     if (str_eq(tool, "networkmanager"))
-        return rewrite_networkmanager(c, e);
+        /* Its ifcfg files as well, where it reads such. */
+        return convert_network_remove(c, "/etc/sysconfig/network-scripts/", "", e) < 0
+                   ? -1
+                   : convert_network_keyfile(c, e);
     return err_set(e, ERR_UNSUPPORTED,
                    "the network tool %s of this guest is not converted", tool);
 }

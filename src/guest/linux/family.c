@@ -15,10 +15,10 @@ static const char *const suse[] = {
 static const char *const amazon[] = {"amzn", NULL};
 
 static const struct family families[] = {
-    {"debian", debian, "Debian and Ubuntu", convert_debian},
-    {"rhel", rhel, "Red Hat Enterprise Linux and its likes", NULL},
-    {"suse", suse, "SUSE Linux Enterprise and openSUSE", NULL},
-    {"amazon", amazon, "Amazon Linux", NULL},
+    {"debian", debian, "Debian and Ubuntu", 8, convert_debian},
+    {"rhel", rhel, "Red Hat Enterprise Linux and its likes", 6, convert_redhat},
+    {"suse", suse, "SUSE Linux Enterprise and openSUSE", 12, convert_suse},
+    {"amazon", amazon, "Amazon Linux", 2, convert_redhat},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -50,12 +50,20 @@ const struct family *linux_family_named(const char *name)
     return NULL;
 }
 
+bool linux_is_redhat6(const struct subject *s)
+{
+    return str_eq_null(s->info->family, "rhel") && s->info->major == 6;
+}
+
 const struct requirement *const linux_requirements[] = {
-    &linux_supported,    &linux_arch,          &linux_encryption, &linux_root_fs,
-    &linux_fs_clean,     &linux_boot_loader,   &linux_boot_mode,  &linux_uefi_loader,
-    &linux_kernel,       &linux_initramfs,     &linux_nvme,       &linux_ena,
-    &linux_xen,          &linux_boot_space,    &linux_root_name,  &linux_fstab_names,
-    &linux_dhcp,         &linux_interface,     &linux_udev_names, &linux_ssh,
-    &linux_ssh_keys,     &linux_firewall_open, &linux_lvm_filter, &linux_console,
-    &linux_nvme_timeout, &linux_vmware_tools,  &linux_cloud_init, NULL,
+    &linux_supported,    &linux_arch,           &linux_encryption,
+    &linux_root_fs,      &linux_fs_clean,       &linux_boot_loader,
+    &linux_boot_mode,    &linux_uefi_loader,    &linux_kernel,
+    &linux_initramfs,    &linux_nvme,           &linux_ena,
+    &linux_xen,          &linux_boot_space,     &linux_root_name,
+    &linux_fstab_names,  &linux_crypttab_names, &linux_raid_names,
+    &linux_dhcp,         &linux_interface,      &linux_udev_names,
+    &linux_ssh,          &linux_ssh_keys,       &linux_firewall_open,
+    &linux_lvm_filter,   &linux_console,        &linux_nvme_timeout,
+    &linux_vmware_tools, &linux_cloud_init,     NULL,
 };

@@ -1,5 +1,5 @@
-/* What kind of Linux, and how it boots; see linux.h. Kernels and network: files of
- * their own. */
+/* What kind of Linux, and how it boots; see linux.h. Boot menu, kernels and network:
+ * files of their own. */
 #include "guest/linux/linux.h"
 
 #include "base/str.h"
@@ -92,7 +92,14 @@ static int inspect_hostname(struct subject *s, struct err *e)
     auto_free char *line = NULL;
     int r;
 
-    if (gfs_text(&s->fs, "/etc/hostname", &b, e) < 0)
+    r = gfs_text(&s->fs, "/etc/hostname", &b, e);
+    if (r == 0) {                                             /* Red Hat before 7 */
+        r = gfs_is_file(&s->fs, "/etc/sysconfig/network", e); /* SUSE: a directory */
+        if (r > 0)
+            r = gfs_text(&s->fs, "/etc/sysconfig/network", &b, e);
+        return r > 0 ? shvar_get(buf_str(&b), "HOSTNAME", &s->info->hostname, e) : r;
+    }
+    if (r < 0)
         return -1;
     at = buf_str(&b);
     r = text_next_trimmed(&at, '#', false, &line, e);
@@ -126,96 +133,6 @@ int linux_inspect_release(struct subject *s, struct err *e)
 }
 
 /* ---- boot ---- */
-
-static int read_menu(struct subject *s, const char *path, bool legacy, struct err *e)
-{
-    auto_buf struct buf text = BUF_INIT;
-    int r = gfs_text(&s->fs, path, &text, e);
-
-    if (r <= 0)
-        return r;
-    r = legacy ? grub_legacy_parse(buf_str(&text), &s->menu, e)
-               : grub_cfg_parse(buf_str(&text), &s->menu, e);
-    if (r < 0)
-        return err_prefix(e, "%s", path);
-    if (str_set(&s->grub_cfg, path, e) < 0 ||
-        str_set(&s->info->boot_loader, legacy ? "grub-legacy" : "grub2", e) < 0)
-        return -1;
-    return 1;
-}
-
-static int read_grubenv(struct subject *s, const char *name, char **ret, struct err *e)
-{
-    static const char *const places[] = {"/boot/grub/grubenv", "/boot/grub2/grubenv"};
-
-    *ret = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        auto_buf struct buf b = BUF_INIT;
-        int r = gfs_is_file(&s->fs, places[i], e);
-
-        if (r < 0)
-            return -1;
-        if (r)
-            return gfs_read(&s->fs, places[i], 65536, &b, e) < 0
-                       ? -1
-                       : grubenv_get(b.data, b.len, name, ret, e);
-    }
-    return 0;
-}
-
-static int read_bls(struct subject *s, struct err *e)
-{
-    auto_strv struct strv files = {0};
-    auto_free char *kernelopts = NULL;
-
-    if (gfs_glob(&s->fs, "/boot/loader/entries", ".conf", &files, e) < 0 ||
-        read_grubenv(s, "kernelopts", &kernelopts, e) < 0)
-        return -1;
-    vec_foreach (f, &files) {
-        auto_buf struct buf text = BUF_INIT;
-        auto_free char *id = NULL;
-
-        if (gfs_text(&s->fs, *f, &text, e) < 0)
-            return -1;
-        id = str_ndup(strrchr(*f, '/') + 1, strlen(strrchr(*f, '/') + 1) - 5, e);
-        if (!id || grub_bls_parse(buf_str(&text), id, kernelopts, &s->menu, e) < 0)
-            return -1;
-    }
-    grub_bls_sort(&s->menu);
-    return 0;
-}
-
-static int inspect_loader(struct subject *s, struct err *e)
-{
-    static const struct {
-        const char *path;
-        bool legacy;
-    } menus[] = {{"/boot/grub/grub.cfg", false},
-                 {"/boot/grub2/grub.cfg", false},
-                 {"/boot/grub/grub.conf", true},
-                 {"/boot/grub/menu.lst", true}};
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < sizeof menus / sizeof menus[0]; i++)
-        r = read_menu(s, menus[i].path, menus[i].legacy, e);
-    if (r < 0)
-        return -1;
-    if (s->menu.blscfg)
-        return read_bls(s, e);
-    if (r == 0) {
-        r = gfs_is_dir(&s->fs, "/boot/loader/entries", e);
-        if (r == 0 && s->esp) {
-            auto_free char *path = NULL;
-
-            r = gfs_join(s->esp, "loader/entries", &path, e) < 0
-                    ? -1
-                    : gfs_is_dir(&s->fs, path, e);
-        }
-        if (r > 0)
-            r = str_set(&s->info->boot_loader, "systemd-boot", e);
-    }
-    return r < 0 ? -1 : 0;
-}
 
 /* A loader for x86-64 somewhere below EFI. */
 static int esp_has_loader(struct subject *s, struct err *e)
@@ -261,7 +178,7 @@ int linux_inspect_boot(struct subject *s, struct err *e)
             return -1;
         s->info->boots_uefi = r;
     }
-    return inspect_loader(s, e);
+    return linux_inspect_menu(s, e);
 }
 
 int linux_inspect(struct subject *s, struct err *e)

@@ -223,25 +223,6 @@ const struct guest_driver *linux_driver(const struct guest_kernel *k, const char
     return NULL;
 }
 
-static int saved_entry(const struct subject *s, char **ret, struct err *e)
-{
-    static const char *const places[] = {"/boot/grub/grubenv", "/boot/grub2/grubenv"};
-
-    *ret = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        auto_buf struct buf b = BUF_INIT;
-        int r = gfs_is_file(&s->fs, places[i], e);
-
-        if (r < 0)
-            return -1;
-        if (r)
-            return gfs_read(&s->fs, places[i], 65536, &b, e) < 0
-                       ? -1
-                       : grubenv_get(b.data, b.len, "saved_entry", ret, e);
-    }
-    return 0;
-}
-
 /* What the boot loader starts; a link such as /vmlinuz is followed. */
 static int mark_default(struct subject *s, struct err *e)
 {
@@ -249,7 +230,7 @@ static int mark_default(struct subject *s, struct err *e)
     const struct grub_entry *x;
     const char *name;
 
-    if (saved_entry(s, &saved, e) < 0)
+    if (linux_grubenv_get(s, "saved_entry", &saved, e) < 0)
         return -1;
     x = grub_default(&s->menu, saved);
     if (!x)

@@ -38,6 +38,23 @@ int linux_inspect_release(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_boot(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_kernels(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_network(struct subject *s, struct err *e) err_warn_unused;
+int linux_inspect_menu(struct subject *s, struct err *e) err_warn_unused;
+
+/* ---- boot menu (menu.c) ---- */
+
+/* Files that may hold it, the one that the firmware's loader reads first; those that only
+ * lead to another are among them. */
+int linux_menu_files(const struct subject *s, struct strv *ret,
+                     struct err *e) err_warn_unused;
+bool linux_menu_is_legacy(const char *path);
+/* Boot Loader Specification entries. */
+int linux_menu_entries(const struct subject *s, struct strv *ret,
+                       struct err *e) err_warn_unused;
+/* GRUB's environment block: its owned path, and a variable in it; NULL: none. */
+#define LINUX_GRUBENV_MAX 65536
+int linux_grubenv(const struct subject *s, char **ret, struct err *e) err_warn_unused;
+int linux_grubenv_get(const struct subject *s, const char *name, char **ret,
+                      struct err *e) err_warn_unused;
 
 /* Index in info->kernels of the one that boots; SIZE_MAX: none. */
 size_t linux_default_kernel(const struct subject *s);
@@ -65,7 +82,15 @@ int linux_network_fault(const struct subject *s, enum network_fault *ret,
                         struct buf *seen, struct err *e) err_warn_unused;
 
 /* Which packet filter decides about SSH, for both check and conversion. */
-enum firewall_kind { FW_NONE, FW_UFW, FW_IPTABLES, FW_NFTABLES, FW_FIREWALLD, FW_OTHER };
+enum firewall_kind {
+    FW_NONE,
+    FW_UFW,
+    FW_IPTABLES,
+    FW_NFTABLES,
+    FW_FIREWALLD,
+    FW_SUSE,
+    FW_OTHER
+};
 struct linux_firewall {
     enum firewall_kind kind;
     char *file; /* owned; of the rules */
@@ -102,6 +127,10 @@ bool linux_needs_uefi(const struct subject *s);
 /* The option that keeps NVMe requests waiting, in the form this kernel knows: since 4.15
  * it is 32 bits wide, since 4.6 it belongs to nvme_core. */
 const char *linux_nvme_timeout_option(const char *kernel_version);
+/* The same for kernel i, by what its module says where it is one: vendors carry newer
+ * drivers back to older kernels. */
+int linux_nvme_option(const struct subject *s, size_t i, const char **ret,
+                      struct err *e) err_warn_unused;
 
 /* Files that name network cards by MAC address. */
 int linux_udev_bindings(const struct subject *s, struct strv *ret,
@@ -114,8 +143,34 @@ int linux_ssh_enabled(const struct subject *s, struct err *e);
 
 #define LINUX_CLOUD_INIT_FILE "/etc/cloud/cloud.cfg.d/99-hotadd.cfg"
 
-/* Does lvm.conf hold a device filter that hides NVMe disks? */
-bool linux_lvm_filter_hides(const char *text);
+/* Files that name disks of the old machine, and what they would be without that: each
+ * text as it must be, appended to out; equal to what it was where nothing is wrong. */
+int linux_crypttab(const struct subject *s, const char *text, struct buf *out,
+                   struct err *e) err_warn_unused;
+int linux_resume(const struct subject *s, const char *text, struct buf *out,
+                 struct err *e) err_warn_unused;
+extern const char *const linux_mdadm_files[]; /* NULL-terminated */
+
+/* Files inside kernel i's initramfs that would keep it from finding the disks, as they
+ * must be; each owned, released by the caller. */
+struct linux_inside {
+    const char *path; /* static */
+    const char *seen; /* static; what is wrong with it, NULL: mended already */
+    struct buf text;
+};
+struct linux_insides VEC(struct linux_inside);
+#define LINUX_INSIDES_MAX 4
+int linux_inside_initramfs(const struct subject *s, size_t i, struct linux_insides *ret,
+                           struct err *e) err_warn_unused;
+void linux_insides_release(struct linux_insides *x);
+#define auto_linux_insides auto_call(linux_insides_release)
+
+/* Red Hat 6 and its likes: GRUB legacy, Upstart, cards that keep the name eth0. */
+bool linux_is_redhat6(const struct subject *s);
+/* Does systemd start this system? 1, 0, -1. */
+int linux_has_systemd(const struct subject *s, struct err *e);
+/* Is NetworkManager started? 1, 0, -1. */
+int linux_has_networkmanager(const struct subject *s, struct err *e);
 
 /* ---- families ---- */
 
@@ -123,7 +178,7 @@ struct family {
     const char *name;           /* "debian" */
     const char *const *distros; /* ids of os-release, NULL-terminated */
     const char *title;          /* "Debian and Ubuntu" */
-    /* NULL: this release checks but does not convert it. */
+    uint32_t oldest;            /* major version that is converted */
     int (*convert)(struct conversion *c, struct err *e);
 };
 /* By id, then by id_like (words; may be NULL); NULL: unknown. */
@@ -136,9 +191,9 @@ extern const struct requirement *const linux_requirements[];
 extern const struct requirement linux_supported, linux_arch, linux_root_fs,
     linux_fs_clean, linux_encryption, linux_boot_loader, linux_boot_mode,
     linux_uefi_loader, linux_kernel, linux_initramfs, linux_nvme, linux_ena, linux_xen,
-    linux_boot_space, linux_fstab_names, linux_root_name, linux_console,
-    linux_nvme_timeout, linux_dhcp, linux_interface, linux_udev_names, linux_ssh,
-    linux_ssh_keys, linux_firewall_open, linux_lvm_filter, linux_vmware_tools,
-    linux_cloud_init;
+    linux_boot_space, linux_fstab_names, linux_crypttab_names, linux_raid_names,
+    linux_root_name, linux_console, linux_nvme_timeout, linux_dhcp, linux_interface,
+    linux_udev_names, linux_ssh, linux_ssh_keys, linux_firewall_open, linux_lvm_filter,
+    linux_vmware_tools, linux_cloud_init;
 
 #endif

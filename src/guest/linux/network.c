@@ -114,16 +114,6 @@ static int read_ifupdown(struct subject *s, struct err *e)
     return 0;
 }
 
-static int any_in(const struct subject *s, const char *dir, const char *suffix,
-                  struct err *e)
-{
-    auto_strv struct strv files = {0};
-
-    if (gfs_glob(&s->fs, dir, suffix, &files, e) < 0)
-        return -1;
-    return files.n > 0;
-}
-
 static int enabled(const struct subject *s, const char *unit, struct err *e)
 {
     const char *const units[] = {unit, NULL};
@@ -134,69 +124,58 @@ static int enabled(const struct subject *s, const char *unit, struct err *e)
 struct candidate {
     const char *tool;
     const char *unit; /* that must be enabled; NULL: none */
-    const char *dir, *suffix;
+    const char *dir, *prefix, *suffix;
 };
 
 /* In the order in which they win when several are there. */
 static const struct candidate candidates[] = {
-    {"netplan", NULL, "/etc/netplan", ".yaml"},
-    {"wicked", "wicked.service", "/etc/sysconfig/network", ""},
-    {"networkd", "systemd-networkd.service", "/etc/systemd/network", ".network"},
+    {"netplan", NULL, "/etc/netplan", "", ".yaml"},
+    {"wicked", "wicked.service", "/etc/sysconfig/network", "ifcfg-", ""},
+    {"networkd", "systemd-networkd.service", "/etc/systemd/network", "", ".network"},
     {"networkmanager", "NetworkManager.service", "/etc/NetworkManager/system-connections",
-     ""},
-    {"ifcfg", NULL, "/etc/sysconfig/network-scripts", ""},
+     "", ""},
+    {"ifcfg", NULL, "/etc/sysconfig/network-scripts", "ifcfg-", ""},
+    {"ifupdown", NULL, "/etc/network", "interfaces", ""},
+    /* Without a file of its own in /etc. */
+    {"networkmanager", "NetworkManager.service", NULL, NULL, NULL},
+    {"networkd", "systemd-networkd.service", NULL, NULL, NULL},
 };
+
+/* A file other than loopback's, which is no configuration of a network. */
+static int has_files(const struct subject *s, const struct candidate *c, struct err *e)
+{
+    auto_strv struct strv files = {0};
+    size_t n = strlen(c->dir) + 1;
+
+    if (gfs_glob(&s->fs, c->dir, c->suffix, &files, e) < 0)
+        return -1;
+    vec_foreach (f, &files)
+        if (str_starts(*f + n, c->prefix) && !str_eq(*f + n, "ifcfg-lo"))
+            return 1;
+    return 0;
+}
 
 static int choose_tool(const struct subject *s, const char **ret, struct err *e)
 {
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
+    *ret = NULL;
+    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0] && !*ret; i++) {
         const struct candidate *c = &candidates[i];
-        int r = any_in(s, c->dir, c->suffix, e);
+        int r = c->dir ? has_files(s, c, e) : 1;
 
         if (r > 0 && c->unit)
             r = enabled(s, c->unit, e);
         if (r < 0)
             return -1;
-        if (r) {
+        if (r)
             *ret = c->tool;
-            return 0;
-        }
     }
-    int r = gfs_is_file(&s->fs, "/etc/network/interfaces", e);
-    if (r < 0)
-        return -1;
-    *ret = r ? "ifupdown" : NULL;
-    if (!r && (r = enabled(s, "NetworkManager.service", e)) > 0)
-        *ret = "networkmanager";
-    return r < 0 ? -1 : 0;
+    return 0;
 }
 
-int linux_inspect_network(struct subject *s, struct err *e)
+static int read_ifcfg(struct subject *s, const char *dir, struct err *e)
 {
-    const char *tool = NULL;
-
-    if (choose_tool(s, &tool, e) < 0)
-        return -1;
-    if (!tool)
-        return 0;
-    if (str_set(&s->info->network_tool, tool, e) < 0)
-        return -1;
-    if (str_eq(tool, "netplan"))
-        return read_netplan(s, e);
-    if (str_eq(tool, "networkd"))
-        return read_each(s, "/etc/systemd/network", ".network", net_networkd, e);
-    if (str_eq(tool, "networkmanager")) {
-        if (read_each(s, "/etc/NetworkManager/system-connections", "", net_keyfile, e) <
-            0)
-            return -1;
-        /* An image may have ifupdown's file beside it for loopback only. */
-        return s->network.n ? 0 : read_ifupdown(s, e);
-    }
-    if (str_eq(tool, "ifupdown"))
-        return read_ifupdown(s, e);
     auto_strv struct strv files = {0};
-    const char *dir = str_eq(tool, "wicked") ? "/etc/sysconfig/network"
-                                             : "/etc/sysconfig/network-scripts";
+
     if (gfs_glob(&s->fs, dir, "", &files, e) < 0)
         return -1;
     vec_foreach (f, &files) {
@@ -213,6 +192,65 @@ int linux_inspect_network(struct subject *s, struct err *e)
     return 0;
 }
 
+static int read_networkmanager(struct subject *s, struct err *e)
+{
+    if (read_each(s, "/etc/NetworkManager/system-connections", "", net_keyfile, e) < 0 ||
+        read_ifcfg(s, "/etc/sysconfig/network-scripts", e) < 0)
+        return -1;
+    /* An image may have ifupdown's file beside it for loopback only. */
+    return s->network.n ? 0 : read_ifupdown(s, e);
+}
+
+/* Those of /usr/lib that are systemd's own are for containers and tunnels; Amazon's is
+ * for the machine's cards. */
+static int read_networkd(struct subject *s, struct err *e)
+{
+    static const char shipped[] = "/usr/lib/systemd/network/80-ec2.network",
+                      hiding[] = "/etc/systemd/network/80-ec2.network";
+    auto_buf struct buf text = BUF_INIT;
+    int r = read_each(s, "/etc/systemd/network", ".network", net_networkd, e);
+
+    if (r == 0)
+        r = gfs_is_file(&s->fs, hiding, e);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
+    r = gfs_text(&s->fs, shipped, &text, e);
+    if (r <= 0)
+        return r;
+    return net_networkd(buf_str(&text), shipped, &s->network, e) < 0
+               ? -1
+               : strv_add_once(&s->network_files, shipped, e);
+}
+
+int linux_has_networkmanager(const struct subject *s, struct err *e)
+{
+    return enabled(s, "NetworkManager.service", e);
+}
+
+int linux_inspect_network(struct subject *s, struct err *e)
+{
+    const char *tool;
+
+    if (choose_tool(s, &tool, e) < 0)
+        return -1;
+    if (!tool)
+        return 0;
+    if (str_set(&s->info->network_tool, tool, e) < 0)
+        return -1;
+    if (str_eq(tool, "netplan"))
+        return read_netplan(s, e);
+    if (str_eq(tool, "networkd"))
+        return read_networkd(s, e);
+    if (str_eq(tool, "networkmanager"))
+        return read_networkmanager(s, e);
+    if (str_eq(tool, "ifupdown"))
+        return read_ifupdown(s, e);
+    return read_ifcfg(s,
+                      str_eq(tool, "wicked") ? "/etc/sysconfig/network"
+                                             : "/etc/sysconfig/network-scripts",
+                      e);
+}
+
 /* net.ifnames=0 for the kernel that boots, or udev's rule switched off? */
 static int eth_names_kept(const struct subject *s, bool *ret, struct err *e)
 {
@@ -220,8 +258,8 @@ static int eth_names_kept(const struct subject *s, bool *ret, struct err *e)
                                       "/etc/udev/rules.d/80-net-setup-link.rules"};
     auto_free char *value = NULL;
 
-    *ret = false;
-    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+    *ret = linux_is_redhat6(s); /* whose udev knows no others */
+    for (size_t i = 0; i < sizeof off / sizeof off[0] && !*ret; i++) {
         auto_free char *target = NULL;
         int r = gfs_is_link(&s->fs, off[i], e);
 
@@ -233,7 +271,7 @@ static int eth_names_kept(const struct subject *s, bool *ret, struct err *e)
         }
     }
     vec_foreach (x, &s->menu.entries) {
-        if (!x->args)
+        if (!x->args || *ret)
             continue;
         if (cmdline_get(x->args, "net.ifnames", &value, e) < 0)
             return -1;

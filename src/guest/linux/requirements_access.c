@@ -1,5 +1,6 @@
 /* Requirements of reaching the machine: network, SSH, firewall; and what would disturb
  * it at its first boot. */
+#include "guest/linux/convert.h"
 #include "guest/linux/linux.h"
 
 #include "base/str.h"
@@ -202,7 +203,7 @@ static int check_ssh_keys(const struct subject *s, struct verdict *v, struct err
     cloud = gfs_is_dir(&s->fs, "/etc/cloud", e);
     if (cloud < 0)
         return -1;
-    if (cloud || str_eq_null(s->info->family, "rhel"))
+    if (cloud || !str_eq_null(s->info->family, "debian"))
         return verdict_met(v, e, "none, but the system makes them at boot");
     return verdict_refused(v, e, "no /etc/ssh/ssh_host_*_key");
 }
@@ -226,7 +227,7 @@ static int check_firewall(const struct subject *s, struct verdict *v, struct err
         return verdict_unknown(v, e, "%s", f.seen);
     if (f.open)
         return verdict_met(v, e, "%s", f.seen);
-    if (f.kind == FW_UFW || f.kind == FW_IPTABLES)
+    if (convert_firewall_can(f.kind))
         return verdict_fixable(v, FINDING_FIX_OPTION, e, "%s", f.seen);
     return verdict_refused(v, e, "%s", f.seen);
 }
@@ -236,7 +237,8 @@ const struct requirement linux_firewall_open = {
     .title = "SSH let through the firewall",
     .why = "a packet filter in the guest shuts out who the security group lets in",
     .remedy = "open sshd's port in the guest's firewall for the addresses that will "
-              "connect; for ufw and iptables rules hotadd does it with --fix",
+              "connect; for ufw, firewalld, SuSEfirewall2 and iptables rules hotadd does "
+              "it with --fix",
     .methods = FOR_ALL,
     .check = check_firewall,
 };
@@ -246,7 +248,8 @@ const struct requirement linux_firewall_open = {
 static const char *const vmware_units[] = {"open-vm-tools.service", "vmtoolsd.service",
                                            "vgauthd.service", "vmware-tools.service",
                                            NULL};
-static const char *const vmware_scripts[] = {"open-vm-tools", "vmware-tools", NULL};
+static const char *const vmware_scripts[] = {"open-vm-tools", "vmware-tools",
+                                             "vmware-tools-services", NULL};
 
 static int check_vmware(const struct subject *s, struct verdict *v, struct err *e)
 {

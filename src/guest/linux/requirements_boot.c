@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define MIB (1024ull * 1024)
+#define MIB        (1024ull * 1024)
+#define MAX_MODULE (64u << 20)
 
 static int check_loader(const struct subject *s, struct verdict *v, struct err *e)
 {
@@ -33,6 +34,11 @@ static int check_boot_mode(const struct subject *s, struct verdict *v, struct er
 {
     const struct guest_info *i = s->info;
 
+    if (s->options->profile == GUEST_XEN && linux_needs_uefi(s)) {
+        buf_adds(&v->remedy, "choose a Nitro instance type, or make the machine boot by "
+                             "BIOS before");
+        return verdict_refused(v, e, "it boots by UEFI, which Xen instances do not have");
+    }
     if (s->options->firmware == FIRMWARE_BIOS && !i->boots_bios)
         return verdict_refused(v, e,
                                "the machine has a BIOS, but the first disk holds no "
@@ -81,7 +87,7 @@ int linux_esp_find(const struct subject *s, const char *dir, const char *name, c
 int linux_uefi_source(const struct subject *s, char **ret_dir, char **ret_loader,
                       struct err *e)
 {
-    static const char *const loaders[] = {"shimx64.efi", "grubx64.efi"};
+    static const char *const loaders[] = {"shimx64.efi", "shim.efi", "grubx64.efi"};
     auto_free char *efi = NULL;
     auto_strv struct strv vendors = {0};
 
@@ -431,17 +437,58 @@ const struct requirement linux_console = {
     .check = check_console,
 };
 
+static const char *timeout_option(bool core, bool wide)
+{
+    return core ? (wide ? "nvme_core.io_timeout=4294967295" : "nvme_core.io_timeout=255")
+                : (wide ? "nvme.io_timeout=4294967295" : "nvme.io_timeout=255");
+}
+
 const char *linux_nvme_timeout_option(const char *kernel_version)
 {
     char *end;
     unsigned long major = strtoul(kernel_version, &end, 10),
                   minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 
-    if (major > 4 || (major == 4 && minor >= 15))
-        return "nvme_core.io_timeout=4294967295";
-    if (major == 4 && minor >= 6)
-        return "nvme_core.io_timeout=255";
-    return "nvme.io_timeout=255";
+    return timeout_option(major > 4 || (major == 4 && minor >= 6),
+                          major > 4 || (major == 4 && minor >= 15));
+}
+
+static int read_module(void *ctx, const char *path, struct buf *out, struct err *e)
+{
+    const struct subject *s = ctx;
+
+    return gfs_read(&s->fs, path, MAX_MODULE, out, e);
+}
+
+/* modinfo(8)'s "parmtype=io_timeout:uint" or ":byte" in the module's object. */
+int linux_nvme_option(const struct subject *s, size_t i, const char **ret, struct err *e)
+{
+    static const char *const modules[] = {"nvme", "nvme-core"},
+                             type[] = "parmtype=io_timeout:";
+    const char *version = s->info->kernels.v[i].version;
+
+    for (int core = 1; core >= 0; core--) {
+        auto_buf struct buf b = BUF_INIT;
+        struct err why = ERR_INIT;
+        const char *p;
+
+        if (initrd_module_object(s->images.v[i].modules, version, modules[core],
+                                 read_module, (void *)s, &b, &why) < 0) {
+            /* Built in, or damaged: its version must do. */
+            if (why.kind == ERR_NOT_FOUND || why.kind == ERR_INPUT ||
+                why.kind == ERR_UNSUPPORTED)
+                continue;
+            *e = why;
+            return -1;
+        }
+        p = memmem(b.data, b.len, type, sizeof type - 1);
+        if (!p)
+            continue;
+        *ret = timeout_option(core, !str_starts(p + sizeof type - 1, "byte"));
+        return 0;
+    }
+    *ret = linux_nvme_timeout_option(version);
+    return 0;
 }
 
 static int check_timeout(const struct subject *s, struct verdict *v, struct err *e)
@@ -455,7 +502,8 @@ static int check_timeout(const struct subject *s, struct verdict *v, struct err 
         return verdict_not_needed(v, e, "the target is a Xen instance");
     if (i == SIZE_MAX || !s->grub_cfg)
         return verdict_unknown(v, e, "the default kernel is not known");
-    option = linux_nvme_timeout_option(s->info->kernels.v[i].version);
+    if (linux_nvme_option(s, i, &option, e) < 0)
+        return -1;
     key = str_ndup(option, strcspn(option, "="), e);
     if (!key || all_have(s, key, "", &without, e) < 0)
         return -1;

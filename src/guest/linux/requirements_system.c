@@ -3,7 +3,7 @@
 #include "guest/linux/linux.h"
 
 #include "base/str.h"
-#include "guest/text/text.h"
+#include "guest/text/disks.h"
 
 static int check_supported(const struct subject *s, struct verdict *v, struct err *e)
 {
@@ -17,14 +17,15 @@ static int check_supported(const struct subject *s, struct verdict *v, struct er
         return verdict_refused(v, e,
                                "neither /etc/os-release nor /etc/redhat-release "
                                "says what it is");
-    if (f && f->convert)
-        return verdict_met(v, e, "/etc/os-release: %s", name);
+    /* Rolling releases have no number. */
+    if (f && s->info->major && s->info->major < f->oldest)
+        return verdict_refused(v, e,
+                               "%s is older than version %u, the first of %s that "
+                               "hotadd converts",
+                               name, f->oldest, f->title);
     if (f)
-        return verdict_refused(
-            v, e, "/etc/os-release: %s; %s are checked but not converted yet", name,
-            f->title);
-    return verdict_refused(v, e, "/etc/os-release: %s, of no family that hotadd knows",
-                           name);
+        return verdict_met(v, e, "%s, of %s", name, f->title);
+    return verdict_refused(v, e, "%s, of no family that hotadd knows", name);
 }
 
 const struct requirement linux_supported = {
@@ -33,9 +34,8 @@ const struct requirement linux_supported = {
     .why =
         "boot loader, initramfs and network are kept in other places by other "
         "distributions; editing the wrong ones would leave a machine that does not boot",
-    .remedy = "this release converts guests of the Debian and Ubuntu family; make the "
-              "machine fit for EC2 yourself and use hotadd restore, or use the import "
-              "finisher",
+    .remedy = "make the machine fit for EC2 yourself and use hotadd restore, or use the "
+              "import finisher",
     .methods = FOR_OURS,
     .check = check_supported,
 };
@@ -171,73 +171,113 @@ const struct requirement linux_fstab_names = {
     .check = check_fstab,
 };
 
-/* ---- LVM ---- */
-
-/* filter = [ "a|^/dev/sda|", "r|.*|" ] hides everything else. */
-bool linux_lvm_filter_hides(const char *text)
+static int check_crypttab(const struct subject *s, struct verdict *v, struct err *e)
 {
-    const char *at = text;
-    struct text_line l;
+    auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
+    int r = gfs_text(&s->fs, "/etc/crypttab", &text, e);
 
-    while (text_next(&at, &l)) {
-        char line[1024];
-        const char *p;
+    if (r < 0)
+        return -1;
+    if (!r)
+        return verdict_not_needed(v, e, "no /etc/crypttab");
+    if (linux_crypttab(s, buf_str(&text), &out, e) < 0)
+        return -1;
+    if (!str_eq(buf_str(&text), buf_str(&out)))
+        return verdict_fixable(v, FINDING_FIX_CONVERT, e,
+                               "/etc/crypttab names disks of the old machine");
+    return verdict_met(v, e,
+                       "/etc/crypttab: every disk is named by UUID, label or volume");
+}
 
-        if (l.len >= sizeof line)
-            return true; /* too long to be sure */
-        memcpy(line, l.s, l.len);
-        line[l.len] = 0;
-        p = line + strspn(line, " \t");
-        if (!str_starts(p, "filter") && !str_starts(p, "global_filter"))
-            continue;
-        if (strstr(p, "\"r") && !strstr(p, "nvme") && !strstr(p, "\"a|.*|\"") &&
-            !strstr(p, "\"a/.*/\""))
-            return true;
+const struct requirement linux_crypttab_names = {
+    .id = "linux-crypttab",
+    .title = "Disks named by UUID in crypttab",
+    .why = "the boot waits for an encrypted disk whose name does not exist on EC2",
+    .remedy = "name volumes by UUID= in /etc/crypttab; hotadd convert does it",
+    .methods = FOR_OURS,
+    .check = check_crypttab,
+};
+
+/* Copies inside the initramfs rule whether the root is found at all. */
+static int check_insides(const struct subject *s, const char *below, struct verdict *v,
+                         struct err *e)
+{
+    for (size_t i = 0; i < s->images.n; i++) {
+        auto_linux_insides struct linux_insides insides = {0};
+
+        if (linux_inside_initramfs(s, i, &insides, e) < 0)
+            return -1;
+        vec_foreach (x, &insides)
+            if (x->seen && strstr(x->path, below))
+                return verdict_fixable(v, FINDING_FIX_CONVERT, e, "%s: %s inside it %s",
+                                       s->info->kernels.v[i].initrd, x->path, x->seen) < 0
+                           ? -1
+                           : 1;
     }
+    return 0;
+}
+
+static bool any_volume(const struct subject *s, const char *type)
+{
+    vec_foreach (x, &s->storage.volumes)
+        if (str_eq(x->fs.type, type))
+            return true;
     return false;
 }
 
-static bool root_on_lvm(const struct subject *s)
+/* ---- RAID ---- */
+
+static int check_raid(const struct subject *s, struct verdict *v, struct err *e)
 {
-    return s->root->disk == UINT32_MAX;
+    int inside;
+
+    if (!any_volume(s, "linux_raid_member"))
+        return verdict_not_needed(v, e, "no software RAID");
+    inside = check_insides(s, "mdadm", v, e);
+    if (inside != 0)
+        return inside < 0 ? -1 : 0;
+    for (const char *const *path = linux_mdadm_files; *path; path++) {
+        auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
+
+        if (gfs_text(&s->fs, *path, &text, e) < 0 ||
+            mdadm_conf_rewrite(buf_str(&text), &out, e) < 0)
+            return -1;
+        if (!str_eq(buf_str(&text), buf_str(&out)))
+            return verdict_fixable(v, FINDING_FIX_CONVERT, e, "%s lists the old disks",
+                                   *path);
+    }
+    return verdict_met(v, e, "mdadm looks at all disks");
 }
 
-/* The copy inside the default kernel's initramfs rules whether the root is found. */
-static int initramfs_hides(const struct subject *s, struct err *e)
-{
-    size_t i = linux_default_kernel(s);
-    auto_buf struct buf text = BUF_INIT;
+const struct requirement linux_raid_names = {
+    .id = "linux-raid",
+    .title = "RAID found on any disk",
+    .why = "mdadm.conf may name /dev/sd* as the only disks to look at",
+    .remedy =
+        "remove DEVICE lines and devices= from mdadm.conf and rebuild the initramfs; "
+        "hotadd convert does it",
+    .methods = FOR_OURS,
+    .check = check_raid,
+};
 
-    if (i == SIZE_MAX || !s->images.v[i].initrd ||
-        !initrd_has_file(s->images.v[i].initrd, "etc/lvm/lvm.conf"))
-        return 0;
-    if (initrd_read(s->images.v[i].initrd, "etc/lvm/lvm.conf", GFS_TEXT_MAX, &text, e) <
-        0)
-        return -1;
-    return linux_lvm_filter_hides(buf_str(&text));
-}
+/* ---- LVM ---- */
 
 static int check_lvm(const struct subject *s, struct verdict *v, struct err *e)
 {
     auto_buf struct buf text = BUF_INIT;
-    bool any = false;
     int devices, inside;
 
-    vec_foreach (x, &s->storage.volumes)
-        any |= str_eq(x->fs.type, "LVM2_member");
-    if (!any)
+    if (!any_volume(s, "LVM2_member"))
         return verdict_not_needed(v, e, "no logical volumes");
     if (gfs_text(&s->fs, "/etc/lvm/lvm.conf", &text, e) < 0)
         return -1;
+    inside = check_insides(s, "lvm", v, e);
+    if (inside != 0)
+        return inside < 0 ? -1 : 0;
     devices = gfs_is_file(&s->fs, "/etc/lvm/devices/system.devices", e);
-    inside = root_on_lvm(s) ? initramfs_hides(s, e) : 0;
-    if (devices < 0 || inside < 0)
+    if (devices < 0)
         return -1;
-    if (inside)
-        return verdict_refused(v, e,
-                               "etc/lvm/lvm.conf inside the initramfs has a filter "
-                               "that hides NVMe disks");
-    if (linux_lvm_filter_hides(buf_str(&text)))
+    if (lvm_conf_hides(buf_str(&text)))
         return verdict_fixable(v, FINDING_FIX_CONVERT, e,
                                "/etc/lvm/lvm.conf: a filter hides NVMe disks");
     if (devices)
@@ -249,9 +289,10 @@ static int check_lvm(const struct subject *s, struct verdict *v, struct err *e)
 const struct requirement linux_lvm_filter = {
     .id = "linux-lvm-filter",
     .title = "LVM looks at NVMe disks",
-    .why = "a device filter made for /dev/sd* hides the volume groups on EC2",
+    .why = "a device filter made for /dev/sd*, or a list of the old disks, hides the "
+           "volume groups on EC2",
     .remedy = "remove filter and global_filter from /etc/lvm/lvm.conf and rebuild the "
-              "initramfs in the source machine",
+              "initramfs in the source machine; hotadd convert does it",
     .methods = FOR_OURS,
     .check = check_lvm,
 };

@@ -51,6 +51,20 @@ static int wanted(const struct subject *s, const char *unit, struct err *e)
     return 0;
 }
 
+int linux_has_systemd(const struct subject *s, struct err *e)
+{
+    static const char *const programs[] = {"/lib/systemd/systemd",
+                                           "/usr/lib/systemd/systemd"};
+
+    for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        int r = gfs_is_file(&s->fs, programs[i], e);
+
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
 /* /etc/rc2.d/S01ssh and its like: at the runlevels of Debian (2) and Red Hat (3). */
 static int script_started(const struct subject *s, const char *script, struct err *e)
 {
@@ -250,13 +264,48 @@ static int ask_firewalld(const struct subject *s, uint16_t port, struct linux_fi
     return set_answer(f, FW_FIREWALLD, file, &a, e) < 0 ? -1 : 1;
 }
 
+static int ask_suse(const struct subject *s, uint16_t port, struct linux_firewall *f,
+                    struct err *e)
+{
+    static const char file[] = "/etc/sysconfig/SuSEfirewall2";
+    static const char *const units[] = {"SuSEfirewall2.service",
+                                        "SuSEfirewall2_init.service", NULL};
+    static const char *const scripts[] = {"SuSEfirewall2_setup", NULL};
+    auto_buf struct buf text = BUF_INIT;
+    auto_firewall struct firewall_answer a = {0};
+    int r = linux_service_enabled(s, units, scripts, e);
+
+    if (r > 0)
+        r = gfs_text(&s->fs, file, &text, e);
+    if (r <= 0)
+        return r;
+    if (firewall_suse(buf_str(&text), port, &a, e) < 0)
+        return -1;
+    return set_answer(f, FW_SUSE, file, &a, e) < 0 ? -1 : 1;
+}
+
+/* Beside any filter: sshd may ask TCP wrappers, if it was built with them. */
+static int ask_wrappers(const struct subject *s, struct linux_firewall *f, struct err *e)
+{
+    auto_buf struct buf deny = BUF_INIT, allow = BUF_INIT;
+
+    if (gfs_text(&s->fs, "/etc/hosts.deny", &deny, e) < 0 ||
+        gfs_text(&s->fs, "/etc/hosts.allow", &allow, e) < 0)
+        return -1;
+    if (!f->open || !hosts_deny_ssh(buf_str(&deny), buf_str(&allow)))
+        return 0;
+    f->open = f->decided = false;
+    return str_set(&f->seen,
+                   "/etc/hosts.deny shuts all clients out but those of /etc/hosts.allow, "
+                   "where sshd was built with TCP wrappers",
+                   e);
+}
+
 static int ask_others(const struct subject *s, struct linux_firewall *f, struct err *e)
 {
-    static const char *const units[] = {
-        "shorewall.service", "SuSEfirewall2.service", "SuSEfirewall2_init.service",
-        "ferm.service",      "firehol.service",       NULL};
-    static const char *const scripts[] = {"shorewall", "SuSEfirewall2_setup", "ferm",
-                                          NULL};
+    static const char *const units[] = {"shorewall.service", "ferm.service",
+                                        "firehol.service", NULL};
+    static const char *const scripts[] = {"shorewall", "ferm", NULL};
     int r = linux_service_enabled(s, units, scripts, e);
 
     if (r <= 0)
@@ -284,6 +333,8 @@ int linux_firewall(const struct subject *s, struct linux_firewall *ret, struct e
     if (r == 0)
         r = ask_iptables(s, ports[0], &f, e);
     if (r == 0)
+        r = ask_suse(s, ports[0], &f, e);
+    if (r == 0)
         r = ask_others(s, &f, e);
     if (r < 0)
         return -1;
@@ -292,6 +343,8 @@ int linux_firewall(const struct subject *s, struct linux_firewall *ret, struct e
         if (str_set(&f.seen, "no packet filter is enabled", e) < 0)
             return -1;
     }
+    if (ask_wrappers(s, &f, e) < 0)
+        return -1;
     *ret = f;
     f = (struct linux_firewall){0};
     return 0;

@@ -90,6 +90,9 @@ static int add_wanted(struct strv *words, const struct cmdline_want *want, struc
     if (want->eth_names && (strv_add_once(words, "net.ifnames=0", e) < 0 ||
                             strv_add_once(words, "biosdevname=0", e) < 0))
         return -1;
+    if (want->xen_disk_names && !has_key(words, "xen_blkfront.sda_is_xvda") &&
+        strv_add(words, "xen_blkfront.sda_is_xvda=1", e) < 0)
+        return -1;
     if (want->nvme_timeout) {
         auto_free char *key =
             str_ndup(want->nvme_timeout, strcspn(want->nvme_timeout, "="), e);

@@ -21,6 +21,7 @@ struct cmdline_map {
 struct cmdline_want {
     bool serial_console; /* console=tty0 console=ttyS0,115200n8 */
     bool eth_names;      /* net.ifnames=0 biosdevname=0 */
+    bool xen_disk_names; /* xen_blkfront.sda_is_xvda=1 */
     /* "nvme_core.io_timeout=4294967295"; borrowed; NULL for none. A value that is there
      * already stays. */
     const char *nvme_timeout;

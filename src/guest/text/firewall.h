@@ -44,6 +44,21 @@ int firewall_nft(const char *text, uint16_t port, struct firewall_answer *ret,
 int firewall_zone(const char *xml, size_t len, uint16_t port, uint16_t ssh_port,
                   struct firewall_answer *ret, struct err *e) err_warn_unused;
 
+/* The zone with the port opened, before its end. ERR_INPUT when there is no end. */
+int firewall_zone_open(const char *xml, uint16_t port, struct buf *out,
+                       struct err *e) err_warn_unused;
+
+/* /etc/sysconfig/SuSEfirewall2: what its external zone, where an unknown card belongs,
+ * lets in. */
+int firewall_suse(const char *text, uint16_t port, struct firewall_answer *ret,
+                  struct err *e) err_warn_unused;
+int firewall_suse_open(const char *text, uint16_t port, struct buf *out,
+                       struct err *e) err_warn_unused;
+
+/* hosts.deny(5) shuts sshd out, and hosts.allow does not let everybody in? Only said of
+ * lines that name every client. */
+bool hosts_deny_ssh(const char *deny, const char *allow);
+
 /* Ports of sshd_config(5) texts, 22 when none is named. Only global lines count (a Match
  * block cannot set Port). Returns their number, at most max. */
 int sshd_ports(const char *text, uint16_t *ret, size_t max, struct err *e);

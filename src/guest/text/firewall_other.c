@@ -1,9 +1,11 @@
-/* nftables, firewalld zones and sshd's ports; see firewall.h. */
+/* nftables, firewalld zones, SuSEfirewall2, TCP wrappers and sshd's ports; see
+ * firewall.h. */
 #include "guest/text/firewall.h"
 
 #include "base/auto.h"
 #include "base/str.h"
 #include "base/xml.h"
+#include "guest/text/shvar.h"
 #include "guest/text/text.h"
 
 #include <stdlib.h>
@@ -114,6 +116,95 @@ int firewall_zone(const char *xml, size_t len, uint16_t port, uint16_t ssh_port,
     }
     return answer(ret, FIREWALL_CLOSED, e,
                   "the zone names neither service ssh nor the port");
+}
+
+int firewall_zone_open(const char *xml, uint16_t port, struct buf *out, struct err *e)
+{
+    const char *end = NULL;
+
+    for (const char *p = xml; (p = strstr(p, "</zone>")); p++)
+        end = p;
+    if (!end)
+        return err_set(e, ERR_INPUT, "firewalld zone: no </zone>");
+    buf_add(out, xml, (size_t)(end - xml));
+    buf_addf(out, "  <port port=\"%u\" protocol=\"tcp\"/>\n%s", port, end);
+    return buf_check(out, e);
+}
+
+#define SUSE_PORTS "FW_SERVICES_EXT_TCP"
+
+/* "22", "20:30", "ssh" */
+static bool suse_port(const char *word, uint16_t port)
+{
+    char *end;
+    unsigned long lo = strtoul(word, &end, 10), hi = lo;
+
+    if (port == 22 && str_eq(word, "ssh"))
+        return true;
+    if (end == word)
+        return false;
+    if (*end == ':')
+        hi = strtoul(end + 1, &end, 10);
+    return !*end && port >= lo && port <= hi;
+}
+
+int firewall_suse(const char *text, uint16_t port, struct firewall_answer *ret,
+                  struct err *e)
+{
+    auto_free char *ports = NULL, *services = NULL;
+    auto_strv struct strv words = {0}, names = {0};
+
+    if (shvar_get(text, SUSE_PORTS, &ports, e) < 0 ||
+        shvar_get(text, "FW_CONFIGURATIONS_EXT", &services, e) < 0 ||
+        (ports && text_words(ports, false, &words, e) < 0) ||
+        (services && text_words(services, false, &names, e) < 0))
+        return -1;
+    vec_foreach (w, &words)
+        if (suse_port(*w, port))
+            return answer(ret, FIREWALL_OPEN, e, SUSE_PORTS " has the port");
+    if (port == 22 && strv_has(&names, "sshd"))
+        return answer(ret, FIREWALL_OPEN, e, "FW_CONFIGURATIONS_EXT has sshd");
+    return answer(ret, FIREWALL_CLOSED, e,
+                  "neither " SUSE_PORTS " nor FW_CONFIGURATIONS_EXT lets sshd in");
+}
+
+int firewall_suse_open(const char *text, uint16_t port, struct buf *out, struct err *e)
+{
+    auto_free char *ports = NULL, *more = NULL;
+
+    if (shvar_get(text, SUSE_PORTS, &ports, e) < 0)
+        return -1;
+    more = str_fmt(e, "%s%s%u", ports ? ports : "", ports && *ports ? " " : "", port);
+    return more ? shvar_set(text, SUSE_PORTS, more, out, e) : -1;
+}
+
+/* "daemons : clients": does a line name sshd (or ALL) and ALL clients? */
+static bool wrapper_names_all(const char *text)
+{
+    const char *at = text;
+    struct text_line l;
+
+    while (text_next(&at, &l)) {
+        char line[512], *colon;
+
+        if (!l.len || *l.s == '#' || l.len >= sizeof line)
+            continue;
+        memcpy(line, l.s, l.len);
+        line[l.len] = 0;
+        colon = strchr(line, ':');
+        if (!colon)
+            continue;
+        *colon++ = 0;
+        if ((text_has_word(line, "ALL") || text_has_word(line, "sshd")) &&
+            text_has_word(colon, "ALL"))
+            return true;
+    }
+    return false;
+}
+
+bool hosts_deny_ssh(const char *deny, const char *allow)
+{
+    return wrapper_names_all(deny) && !wrapper_names_all(allow);
 }
 
 int sshd_ports(const char *text, uint16_t *ret, size_t max, struct err *e)

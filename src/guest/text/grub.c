@@ -1,5 +1,6 @@
 /* GRUB 2's grub.cfg and the choice of the default entry; see grub.h. Other formats:
- * grub_other.c. Nesting is kept as parent indexes, so there is no recursion. */
+ * grub_other.c; writing: grub_write.c. Nesting is kept as parent indexes, so there is no
+ * recursion. */
 #include "guest/text/grub.h"
 
 #include "base/auto.h"
@@ -27,10 +28,11 @@ void grub_menu_release(struct grub_menu *m)
         grub_entry_release(x);
     vec_release(&m->entries);
     free(m->default_entry);
+    free(m->kernelopts);
     *m = (struct grub_menu){0};
 }
 
-static bool is_linux(const char *word)
+bool grub_is_linux(const char *word)
 {
     return str_eq(word, "linux") || str_eq(word, "linux16") || str_eq(word, "linuxefi");
 }
@@ -90,7 +92,7 @@ static int join_from(const struct strv *words, size_t from, char **ret, struct e
 
 static int inside_entry(struct grub_entry *x, struct strv *words, struct err *e)
 {
-    if (is_linux(words->v[0]) && words->n > 1 && !x->kernel) {
+    if (grub_is_linux(words->v[0]) && words->n > 1 && !x->kernel) {
         if (str_set(&x->kernel, text_unquote(words->v[1]), e) < 0)
             return -1;
         return join_from(words, 2, &x->args, e);
@@ -103,10 +105,12 @@ static int inside_entry(struct grub_entry *x, struct strv *words, struct err *e)
 }
 
 /* set default="0": the last one that is no one-time choice. */
-static int note_default(struct grub_menu *m, char *word, struct err *e)
+static int note_variable(struct grub_menu *m, char *word, struct err *e)
 {
     char *v;
 
+    if (str_starts(word, "kernelopts="))
+        return str_set(&m->kernelopts, text_unquote(word + 11), e);
     if (!str_starts(word, "default="))
         return 0;
     v = text_unquote(word + 8);
@@ -137,7 +141,7 @@ static int cfg_line(struct grub_menu *m, struct cfg_state *s, struct strv *words
         s->open[s->n] = (uint32_t)(m->entries.n - 1);
         s->depth[s->n++] = s->braces;
     } else if (str_eq(first, "set") && words->n > 1) {
-        if (note_default(m, words->v[1], e) < 0)
+        if (note_variable(m, words->v[1], e) < 0)
             return -1;
     } else if (str_eq(first, "blscfg")) {
         m->blscfg = true;
@@ -254,52 +258,4 @@ const struct grub_entry *grub_default(const struct grub_menu *m, const char *sav
             if (!x && y->kernel)
                 x = y;
     return x;
-}
-
-/* A line "  linux /vmlinuz ro quiet": everything up to the kernel stays. */
-static int rewrite_line(struct text_line l, const struct cmdline_want *want,
-                        struct buf *out, struct err *e)
-{
-    const char *p = l.s, *end = l.s + l.len;
-    auto_free char *command = NULL, *args = NULL;
-
-    while (p < end && isblank((unsigned char)*p))
-        p++;
-    const char *word = p;
-    while (p < end && !isblank((unsigned char)*p))
-        p++;
-    command = str_ndup(word, (size_t)(p - word), e);
-    if (!command)
-        return -1;
-    if (!is_linux(command)) {
-        buf_add(out, l.s, l.len);
-        return 0;
-    }
-    while (p < end && isblank((unsigned char)*p))
-        p++;
-    while (p < end && !isblank((unsigned char)*p))
-        p++;
-    args = str_ndup(p, (size_t)(end - p), e);
-    if (!args)
-        return -1;
-    /* A continued line would lose its backslash's meaning at the end. */
-    if (str_ends(args, "\\"))
-        return err_set(e, ERR_UNSUPPORTED, "a kernel line that continues on the next");
-    buf_add(out, l.s, (size_t)(p - l.s));
-    buf_addc(out, ' ');
-    return cmdline_apply(args, want, out, e);
-}
-
-int grub_cfg_rewrite(const char *text, const struct cmdline_want *want, struct buf *out,
-                     struct err *e)
-{
-    const char *at = text;
-    struct text_line l;
-
-    while (text_next(&at, &l)) {
-        if (rewrite_line(l, want, out, e) < 0)
-            return -1;
-        text_add_end(out, l);
-    }
-    return buf_check(out, e);
 }

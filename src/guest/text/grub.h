@@ -26,6 +26,7 @@ void grub_entry_release(struct grub_entry *x);
 struct grub_menu {
     struct VEC(struct grub_entry) entries; /* submenus too, in order */
     char *default_entry; /* as set; NULL: the first. May be "${saved_entry}" */
+    char *kernelopts;    /* what grub.cfg sets it to where grubenv does not; or NULL */
     bool blscfg;         /* entries come from /boot/loader/entries */
 };
 void grub_menu_release(struct grub_menu *m);
@@ -52,8 +53,27 @@ int grubenv_get(const void *data, size_t len, const char *name, char **ret,
  * menu has no kernel. Borrowed. */
 const struct grub_entry *grub_default(const struct grub_menu *m, const char *saved);
 
-/* The text of a grub.cfg with every kernel's arguments changed, appended to out. */
+/* "linux", "linux16" or "linuxefi"? */
+bool grub_is_linux(const char *word);
+
+/* ---- writing (grub_write.c) ---- */
+
+/* The text of a grub.cfg with every kernel's arguments changed, and what it sets
+ * kernelopts to; appended to out, as below. Everything else stays byte for byte. */
 int grub_cfg_rewrite(const char *text, const struct cmdline_want *want, struct buf *out,
                      struct err *e) err_warn_unused;
+/* The same for grub.conf and menu.lst. */
+int grub_legacy_rewrite(const char *text, const struct cmdline_want *want,
+                        struct buf *out, struct err *e) err_warn_unused;
+/* The same for a BLS file. Options that come from grubenv's kernelopts are changed there:
+ * such a line stays. */
+int grub_bls_rewrite(const char *text, const struct cmdline_want *want, struct buf *out,
+                     struct err *e) err_warn_unused;
+
+/* The environment block with a variable set, appended to out: as many bytes as before,
+ * since GRUB writes into the file's blocks. ERR_NOSPACE when it does not fit, ERR_INPUT
+ * when it is no such block. */
+int grubenv_set(const void *data, size_t len, const char *name, const char *value,
+                struct buf *out, struct err *e) err_warn_unused;
 
 #endif

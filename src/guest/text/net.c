@@ -110,7 +110,9 @@ static int networkd_line(void *ctx, const char *section, const char *key,
         }
         if (str_eq(key, "MACAddress") || str_eq(key, "PermanentMACAddress"))
             return str_set(&p->mac, value, e);
-        if (str_eq(key, "Path") || str_eq(key, "Driver"))
+        /* Amazon's own names the drivers of all of EC2's cards. */
+        if (str_eq(key, "Path") ||
+            (str_eq(key, "Driver") && !text_has_word(value, "ena")))
             return str_set(&p->name, value, e);
     } else if (str_eq(section, "Network")) {
         if (str_eq(key, "DHCP"))

@@ -1,125 +1,12 @@
-/* Disks, services and first-boot helpers; see convert.h. */
+/* Services, VMware's tools, cloud-init, and with --fix the way in; see convert.h. */
 #include "guest/linux/convert.h"
 
 #include "base/str.h"
 #include "guest/linux/linux.h"
 #include "guest/text/firewall.h"
-#include "guest/text/text.h"
+#include "guest/text/shvar.h"
 
-#include <ctype.h>
 #include <string.h>
-
-/* ---- disks by UUID ---- */
-
-static int rewrite_fstab(struct conversion *c, struct fstab_fixes *fixes, struct err *e)
-{
-    auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
-    auto_strv struct strv specs = {0};
-    struct VEC(struct fstab_change) changes = {0};
-    int r = 0;
-
-    vec_foreach (f, fixes) {
-        auto_free char *spec = f->volume ? linux_uuid_spec(f->volume, e) : NULL;
-        struct fstab_change x = {.number = f->line->number};
-
-        r = f->volume && !spec ? -1 : strv_add(&specs, spec ? spec : "", e);
-        if (r == 0 && !f->volume)
-            x.add_options = "nofail,x-systemd.device-timeout=10s";
-        if (r == 0)
-            r = vec_push(&changes, x, e);
-        if (r < 0)
-            break;
-    }
-    for (size_t i = 0; r == 0 && i < changes.n; i++)
-        if (specs.v[i][0])
-            changes.v[i].spec = specs.v[i];
-    if (r == 0)
-        r = gfs_text(&c->fs, "/etc/fstab", &text, e) < 0
-                ? -1
-                : fstab_rewrite(buf_str(&text), changes.v, changes.n, &out, e);
-    vec_release(&changes);
-    if (r < 0)
-        return -1;
-    return convert_write(c, "/etc/fstab", &out, 0644, "disks by UUID",
-                         "VMware's disk names do not exist on EC2", e);
-}
-
-/* RESUME=/dev/sda5: the initramfs would wait for it at each boot. */
-static int rewrite_resume(struct conversion *c, struct err *e)
-{
-    static const char path[] = "/etc/initramfs-tools/conf.d/resume";
-    auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
-    const char *at;
-    struct text_line l;
-    int r = gfs_text(&c->fs, path, &text, e);
-
-    if (r <= 0)
-        return r;
-    for (at = buf_str(&text); text_next(&at, &l);) {
-        auto_free char *line = str_ndup(l.s, l.len, e), *spec = NULL;
-        uint32_t disk, partition;
-
-        if (!line)
-            return -1;
-        if (str_starts(line, "RESUME=") &&
-            device_name(line + 7, &disk, &partition) != DEVICE_STABLE) {
-            const struct volume *v = linux_volume(c->s, line + 7);
-
-            spec = v && v->fs.uuid[0] ? linux_uuid_spec(v, e) : str_dup("none", e);
-            if (!spec)
-                return -1;
-            buf_addf(&out, "RESUME=%s\n", spec);
-            continue;
-        }
-        buf_addf(&out, "%s\n", line);
-    }
-    return convert_write(c, path, &out, 0644, "resume device by UUID",
-                         "VMware's disk names do not exist on EC2", e);
-}
-
-int convert_fstab(struct conversion *c, struct err *e)
-{
-    struct fstab_fixes fixes = {0};
-    int r = linux_fstab_fixes(c->s, &fixes, e);
-
-    if (r == 0 && fixes.n)
-        r = rewrite_fstab(c, &fixes, e);
-    vec_release(&fixes);
-    return r < 0 ? -1 : rewrite_resume(c, e);
-}
-
-/* ---- LVM ---- */
-
-int convert_lvm(struct conversion *c, struct err *e)
-{
-    static const char conf[] = "/etc/lvm/lvm.conf", why[] = "they name the old disks";
-    auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
-    const char *at;
-    struct text_line l;
-    int r = gfs_text(&c->fs, conf, &text, e);
-
-    if (r > 0 && linux_lvm_filter_hides(buf_str(&text))) {
-        for (at = buf_str(&text); text_next(&at, &l);) {
-            const char *p = l.s;
-
-            while (p < l.s + l.len && isblank((unsigned char)*p))
-                p++;
-            if (str_starts(p, "filter") || str_starts(p, "global_filter"))
-                buf_adds(&out, "#hotadd# ");
-            buf_add(&out, l.s, l.len);
-            buf_addc(&out, '\n');
-        }
-        r = convert_write(c, conf, &out, 0644, "no device filter",
-                          "it hides NVMe disks from LVM", e);
-    }
-    if (r >= 0)
-        r = convert_remove(c, "/etc/lvm/devices/system.devices",
-                           "no list of LVM's devices", why, e);
-    if (r >= 0)
-        r = convert_remove(c, "/etc/lvm/cache/.cache", "no cache of LVM's devices", why,
-                           e);
-    return r < 0 ? -1 : 0;
-}
 
 /* ---- services ---- */
 
@@ -154,16 +41,20 @@ static int disable_unit(struct conversion *c, const char *unit, const char *what
     return str_eq(target, "/dev/null") ? 0 : convert_remove(c, alias, what, why, e);
 }
 
+/* Start links of SysV scripts. Red Hat's /etc/rc3.d is a link to /etc/rc.d/rc3.d. */
 static int disable_scripts(struct conversion *c, const char *script, const char *what,
                            const char *why, struct err *e)
 {
-    static const char *const dirs[] = {"/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d",
-                                       "/etc/rc4.d", "/etc/rc5.d"};
+    static const char *const dirs[] = {
+        "/etc/rcS.d",      "/etc/rc2.d",        "/etc/rc3.d",       "/etc/rc4.d",
+        "/etc/rc5.d",      "/etc/rc.d/rc2.d",   "/etc/rc.d/rc3.d",  "/etc/rc.d/rc4.d",
+        "/etc/rc.d/rc5.d", "/etc/init.d/rc3.d", "/etc/init.d/rc5.d"};
 
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
         auto_strv struct strv names = {0};
+        int link = gfs_is_link(&c->fs, dirs[i], e);
 
-        if (gfs_list(&c->fs, dirs[i], &names, e) < 0)
+        if (link < 0 || (!link && gfs_list(&c->fs, dirs[i], &names, e) < 0))
             return -1;
         vec_foreach (n, &names) {
             auto_free char *path = NULL;
@@ -178,6 +69,40 @@ static int disable_scripts(struct conversion *c, const char *script, const char 
     return 0;
 }
 
+/* Upstart of Red Hat 6 knows no overrides: the job's file goes. */
+static int disable_job(struct conversion *c, const char *job, const char *what,
+                       const char *why, struct err *e)
+{
+    auto_free char *path = str_fmt(e, "/etc/init/%s.conf", job);
+
+    return path ? convert_remove(c, path, what, why, e) : -1;
+}
+
+/* VMware's own packages are fetched from VMware's servers at each update. */
+static int remove_repositories(struct conversion *c, struct err *e)
+{
+    static const char *const dirs[] = {"/etc/yum.repos.d", "/etc/zypp/repos.d",
+                                       "/etc/apt/sources.list.d"};
+
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        auto_strv struct strv names = {0};
+
+        if (gfs_list(&c->fs, dirs[i], &names, e) < 0)
+            return -1;
+        vec_foreach (n, &names) {
+            auto_free char *path = NULL;
+
+            if (!str_starts(*n, "vmware"))
+                continue;
+            if (gfs_join(dirs[i], *n, &path, e) < 0 ||
+                convert_remove(c, path, "VMware's package source off",
+                               "there is no VMware on EC2", e) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 int convert_vmware_tools(struct conversion *c, struct err *e)
 {
     static const char what[] = "VMware's tools off", why[] = "there is no VMware on EC2";
@@ -185,15 +110,17 @@ int convert_vmware_tools(struct conversion *c, struct err *e)
         "open-vm-tools.service", "vmtoolsd.service",     "vgauth.service",
         "vgauthd.service",       "vmware-tools.service", "run-vmblock\\x2dfuse.mount"};
     static const char *const scripts[] = {"open-vm-tools", "vmware-tools",
+                                          "vmware-tools-services",
                                           "vmware-tools-thinprint"};
 
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (disable_unit(c, units[i], what, why, e) < 0)
             return -1;
     for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
-        if (disable_scripts(c, scripts[i], what, why, e) < 0)
+        if (disable_scripts(c, scripts[i], what, why, e) < 0 ||
+            disable_job(c, scripts[i], what, why, e) < 0)
             return -1;
-    return 0;
+    return remove_repositories(c, e);
 }
 
 int convert_cloud_init(struct conversion *c, struct err *e)
@@ -218,6 +145,31 @@ int convert_cloud_init(struct conversion *c, struct err *e)
 }
 
 /* ---- with --fix ---- */
+
+/* SysV: the script's start links, at the numbers that the distributions give them. */
+static int enable_ssh_script(struct conversion *c, const char *what, const char *why,
+                             struct err *e)
+{
+    static const struct {
+        const char *script, *dir, *link;
+    } links[] = {
+        {"/etc/init.d/ssh", "/etc/rc2.d", "../init.d/ssh"},
+        {"/etc/init.d/sshd", "/etc/rc.d/rc3.d", "../init.d/sshd"},
+        {"/etc/init.d/sshd", "/etc/rc.d/rc5.d", "../init.d/sshd"},
+    };
+
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        auto_free char *path = str_fmt(e, "%s/%s%s", links[i].dir, i ? "S55" : "S16",
+                                       links[i].link + strlen("../init.d/"));
+        int r = path ? gfs_is_file(&c->fs, links[i].script, e) : -1;
+
+        if (r > 0)
+            r = gfs_is_dir(&c->fs, links[i].dir, e);
+        if (r < 0 || (r && convert_link(c, links[i].link, path, what, why, e) < 0))
+            return -1;
+    }
+    return 0;
+}
 
 int convert_ssh(struct conversion *c, struct err *e)
 {
@@ -247,28 +199,58 @@ int convert_ssh(struct conversion *c, struct err *e)
             r = convert_remove(c, mask, what, why, e);
         return r < 0 ? -1 : convert_link(c, file, link, what, why, e);
     }
-    return gfs_is_file(&c->fs, "/etc/init.d/ssh", e) > 0
-               ? convert_link(c, "../init.d/ssh", "/etc/rc2.d/S16ssh", what, why, e)
-               : 0;
+    return enable_ssh_script(c, what, why, e);
+}
+
+/* Where the rules are, they are opened there; firewalld's own zones are copied to /etc
+ * first, as firewalld does it. */
+static int open_rules(const struct linux_firewall *f, const char *text, uint16_t port,
+                      struct buf *out, const char **ret_file, char **ret_owned,
+                      struct err *e)
+{
+    *ret_file = f->file;
+    switch (f->kind) {
+    case FW_UFW:
+        return firewall_ufw_open(text, port, out, e);
+    case FW_IPTABLES:
+        return firewall_iptables_open(text, port, out, e);
+    case FW_SUSE:
+        return firewall_suse_open(text, port, out, e);
+    case FW_FIREWALLD:
+        if (str_starts(f->file, "/usr/lib/")) {
+            *ret_owned = str_fmt(e, "/etc/%s", f->file + strlen("/usr/lib/"));
+            if (!*ret_owned)
+                return -1;
+            *ret_file = *ret_owned;
+        }
+        return firewall_zone_open(text, port, out, e);
+    default:
+        return err_set(e, ERR_UNSUPPORTED, "no rules that can be changed");
+    }
+}
+
+bool convert_firewall_can(enum firewall_kind kind)
+{
+    return kind == FW_UFW || kind == FW_IPTABLES || kind == FW_FIREWALLD ||
+           kind == FW_SUSE;
 }
 
 int convert_firewall(struct conversion *c, struct err *e)
 {
     auto_linux_firewall struct linux_firewall f = {0};
     auto_buf struct buf text = BUF_INIT, out = BUF_INIT;
+    auto_free char *owned = NULL;
+    const char *file;
     uint16_t ports[8];
-    int r;
 
     if (linux_firewall(c->s, &f, e) < 0)
         return -1;
-    if (!f.decided || f.open || (f.kind != FW_UFW && f.kind != FW_IPTABLES))
+    if (!f.decided || f.open || !convert_firewall_can(f.kind))
         return 0;
     if (linux_sshd_ports(c->s, ports, 8, e) < 0 || gfs_text(&c->fs, f.file, &text, e) < 0)
         return -1;
-    r = f.kind == FW_UFW ? firewall_ufw_open(buf_str(&text), ports[0], &out, e)
-                         : firewall_iptables_open(buf_str(&text), ports[0], &out, e);
-    if (r < 0)
+    if (open_rules(&f, buf_str(&text), ports[0], &out, &file, &owned, e) < 0)
         return err_prefix(e, "%s", f.file);
-    return convert_write(c, f.file, &out, 0640, "SSH let in",
+    return convert_write(c, file, &out, 0640, "SSH let in",
                          "--fix; the packet filter shuts it out", e);
 }
