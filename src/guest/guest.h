@@ -52,7 +52,7 @@ struct guest_options {
     enum guest_profile profile;
     enum guest_purpose purpose;
     enum firmware firmware; /* of the source machine, where its description says */
-    bool fix;     /* also mend requirements that are the user's (static address, …) */
+    bool fix; /* also mend requirements that are the user's (static address, …) */
     bool windows_gpt; /* Windows guests on GPT disks, which boot by UEFI, are wanted */
     bool dry_run;     /* guest_convert: only plan */
     /* Windows guests: the folder with AWS's packages, NULL: GUEST_DRIVERS_DIR; and the

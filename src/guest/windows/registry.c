@@ -149,7 +149,7 @@ const struct boot_service windows_boot_services[] = {
 };
 
 const char *const windows_rdp_rules[] = {"RemoteDesktop-UserMode-In-TCP",
-                                         "RemoteDesktop-UserMode-In-UDP", NULL};
+                                         "HotAdd-RemoteDesktop-In-TCP", NULL};
 
 const char *const windows_firewall_profiles[] = {"DomainProfile", "StandardProfile",
                                                  "PublicProfile", NULL};
