@@ -21,6 +21,8 @@
 #define SPARE_BYTES (64ull << 20) /* stay free on the file system of the originals */
 
 struct work {
+    const char *dir;             /* the state folder */
+    char *journal, *journal_new; /* owned */
     const struct gfs *fs;
     const struct gfs_write_ops *ops;
     const struct overlay *o;
@@ -49,9 +51,11 @@ static int make_parents(struct work *w, const char *path, uint32_t mode, struct 
 
 /* ---- originals ---- */
 
-static int original_of(const struct change *c, char **ret, struct err *e)
+static int original_of(const struct work *w, const struct change *c, char **ret,
+                       struct err *e)
 {
-    return gfs_join(GUEST_ORIGINALS, c->path, ret, e);
+    *ret = str_fmt(e, "%s/" GUEST_ORIGINALS "%s", w->dir, c->path);
+    return *ret ? 0 : -1;
 }
 
 static int room_for(struct work *w, uint64_t size_bytes, struct err *e)
@@ -60,7 +64,7 @@ static int room_for(struct work *w, uint64_t size_bytes, struct err *e)
 
     if (size_bytes <= LARGE_BYTES)
         return 1;
-    if (gfs_space(w->fs, GUEST_STATE_DIR, &room, e) < 0)
+    if (gfs_space(w->fs, w->dir, &room, e) < 0)
         return -1;
     return room >= size_bytes + SPARE_BYTES;
 }
@@ -96,7 +100,7 @@ static int keep_original(struct work *w, const struct change *c, bool *ret_kept,
     *ret_kept = *ret_fresh = false;
     if (!c->existed)
         return 0;
-    if (original_of(c, &to, e) < 0 || gfs_lstat(w->fs, to, &st, e) < 0)
+    if (original_of(w, c, &to, e) < 0 || gfs_lstat(w->fs, to, &st, e) < 0)
         return -1;
     *ret_kept = st.type != GFS_ABSENT;
     if (*ret_kept)
@@ -130,7 +134,7 @@ static int keep_originals(struct work *w, struct err *e)
 
         if (!w->fresh.v[i])
             continue;
-        if (original_of(&w->o->changes.v[i], &to, e) < 0)
+        if (original_of(w, &w->o->changes.v[i], &to, e) < 0)
             return -1;
         temp = str_fmt(e, "%s" SUFFIX, to);
         if (!temp || w->ops->rename(w->fs->ctx, temp, to, e) < 0)
@@ -152,7 +156,7 @@ static json_t *change_json(const struct work *w, size_t i, struct err *e)
 
     digest_sha256(buf_str(&c->data), c->data.len, digest);
     str_hex(hex, digest, sizeof digest);
-    if (original_of(c, &original, e) < 0)
+    if (original_of(w, c, &original, e) < 0)
         return NULL;
     o = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s?, s:s?}", "path", c->path, "action",
                   kinds[c->kind], "what", c->what, "why", c->why, "existed", c->existed,
@@ -171,11 +175,11 @@ static int earlier_entries(struct work *w, json_t *files, struct err *e)
     json_auto_t *old = NULL;
     size_t i;
     json_t *x;
-    int r = gfs_text(w->fs, GUEST_JOURNAL, &text, e);
+    int r = gfs_text(w->fs, w->journal, &text, e);
 
     if (r <= 0)
         return r;
-    if (json_parse(buf_str(&text), text.len, GUEST_JOURNAL, &old, &ignored) < 0)
+    if (json_parse(buf_str(&text), text.len, w->journal, &old, &ignored) < 0)
         return 0; /* the originals are still there */
     json_array_foreach (json_object_get(old, "files"), i, x) {
         const char *path = json_str_or(x, "path", "");
@@ -210,11 +214,10 @@ static int write_journal(struct work *w, const char *state, struct err *e)
     text = j ? json_dumps(j, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
     if (!text)
         return err_nomem(e);
-    r = w->ops->put(w->fs->ctx, GUEST_JOURNAL SUFFIX, text, strlen(text), 0600, NULL, e);
+    r = w->ops->put(w->fs->ctx, w->journal_new, text, strlen(text), 0600, NULL, e);
     if (r == 0)
         r = w->ops->sync(w->fs->ctx, e);
-    return r < 0 ? -1
-                 : w->ops->rename(w->fs->ctx, GUEST_JOURNAL SUFFIX, GUEST_JOURNAL, e);
+    return r < 0 ? -1 : w->ops->rename(w->fs->ctx, w->journal_new, w->journal, e);
 }
 
 /* ---- changes ---- */
@@ -285,7 +288,7 @@ int changes_unfinished(const struct gfs *fs, struct err *e)
     auto_buf struct buf text = BUF_INIT;
     json_auto_t *j = NULL;
     struct err ignored;
-    int r = gfs_text(fs, GUEST_JOURNAL, &text, e);
+    int r = gfs_text(fs, GUEST_STATE_DIR "/" GUEST_JOURNAL, &text, e);
 
     if (r <= 0)
         return r;
@@ -293,6 +296,18 @@ int changes_unfinished(const struct gfs *fs, struct err *e)
     if (json_parse(buf_str(&text), text.len, GUEST_JOURNAL, &j, &ignored) < 0)
         return 0;
     return str_eq(json_str_or(j, "state", ""), "applying");
+}
+
+static int apply(struct work *w, struct err *e)
+{
+    w->journal = str_fmt(e, "%s/" GUEST_JOURNAL, w->dir);
+    w->journal_new = str_fmt(e, "%s/" GUEST_JOURNAL SUFFIX, w->dir);
+    if (!w->journal || !w->journal_new || make_parents(w, w->journal, 0700, e) < 0 ||
+        keep_originals(w, e) < 0 || write_journal(w, "applying", e) < 0 ||
+        w->ops->sync(w->fs->ctx, e) < 0 || apply_large(w, e) < 0 ||
+        apply_small(w, e) < 0 || write_journal(w, "done", e) < 0)
+        return -1;
+    return w->ops->sync(w->fs->ctx, e);
 }
 
 int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,
@@ -303,21 +318,10 @@ int changes_apply(const struct gfs *fs, const struct gfs_write_ops *ops,
 
     if (!o->changes.n)
         return 0;
-    r = make_parents(&w, GUEST_JOURNAL, 0700, e);
-    if (r == 0)
-        r = keep_originals(&w, e);
-    if (r == 0)
-        r = write_journal(&w, "applying", e);
-    if (r == 0)
-        r = ops->sync(fs->ctx, e);
-    if (r == 0)
-        r = apply_large(&w, e);
-    if (r == 0)
-        r = apply_small(&w, e);
-    if (r == 0)
-        r = write_journal(&w, "done", e);
-    if (r == 0)
-        r = ops->sync(fs->ctx, e);
+    w.dir = o->state_dir ? o->state_dir : GUEST_STATE_DIR;
+    r = apply(&w, e);
+    free(w.journal);
+    free(w.journal_new);
     vec_release(&w.kept);
     vec_release(&w.fresh);
     return r;

@@ -171,11 +171,12 @@ static int send_request(struct talk *t, const char *op, const struct guest_disk 
 
     if (!list)
         return -1;
-    j = json_pack("{s:s, s:O, s:{s:s, s:s, s:s, s:s, s:b, s:b}}", "op", op, "disks", list,
-                  "options", "method", guest_method_name(o->method), "profile",
-                  guest_profile_name(o->profile), "purpose",
+    j = json_pack("{s:s, s:O, s:{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:s?, s:s?}}", "op",
+                  op, "disks", list, "options", "method", guest_method_name(o->method),
+                  "profile", guest_profile_name(o->profile), "purpose",
                   guest_purpose_name(o->purpose), "firmware", firmware_name(o->firmware),
-                  "fix", o->fix, "dry_run", o->dry_run);
+                  "fix", o->fix, "dry_run", o->dry_run, "windows_gpt", o->windows_gpt,
+                  "drivers", o->drivers, "first_boot", o->first_boot);
     if (!j)
         return err_nomem(e);
     if (json_text(j, &text, e) < 0 ||

@@ -43,11 +43,12 @@ struct gfs_write_ops {
     int (*sync)(void *ctx, struct err *e);
 };
 
+/* Of Linux guests; Windows guests have theirs below the system root. */
 #define GUEST_STATE_DIR "/var/lib/hotadd"
-#define GUEST_JOURNAL   GUEST_STATE_DIR "/conversion.json"
-#define GUEST_ORIGINALS GUEST_STATE_DIR "/original"
+#define GUEST_JOURNAL   "conversion.json" /* in the folder above */
+#define GUEST_ORIGINALS "original"
 
-/* Carries the changes out. Originals go to GUEST_ORIGINALS before anything is changed
+/* Carries the changes out. Originals go to the state folder before anything is changed
  * (one that is there from an earlier conversion stays; large ones only where there is
  * room), the journal is written before and after. Nothing to change: nothing is touched.
  * A kill at any point leaves each file old or new, and running the conversion again

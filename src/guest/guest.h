@@ -44,14 +44,20 @@ int guest_method_parse(const char *name, enum guest_method *ret,
 int guest_profile_parse(const char *name, enum guest_profile *ret,
                         struct err *e) err_warn_unused;
 
+#define GUEST_DRIVERS_DIR "/var/lib/hotadd/drivers"
+
 /* Zeroed is a good default. Borrowed strings. */
 struct guest_options {
     enum guest_method method;
     enum guest_profile profile;
     enum guest_purpose purpose;
     enum firmware firmware; /* of the source machine, where its description says */
-    bool fix;     /* also mend requirements that are the user's (static address, …) */
-    bool dry_run; /* guest_convert: only plan */
+    bool fix; /* also mend requirements that are the user's (static address, …) */
+    bool windows_gpt; /* Windows guests on GPT disks, which boot by UEFI, are wanted */
+    bool dry_run;     /* guest_convert: only plan */
+    /* Windows guests: the folder with AWS's packages, NULL: GUEST_DRIVERS_DIR; and the
+     * first-boot service's program, NULL: the installed one, or the build tree's. */
+    const char *drivers, *first_boot;
     uint64_t deadline_ns; /* duration allowed in all; 0: ten minutes */
     const char *program;  /* hotadd-guest to run; NULL: the installed one, or the one
                            * beside the running program (build tree) */

@@ -19,6 +19,7 @@ void overlay_release(struct overlay *o)
     vec_foreach (c, &o->changes)
         change_release(c);
     vec_release(&o->changes);
+    free(o->state_dir);
 }
 
 static struct change *find(const struct overlay *o, const char *path)

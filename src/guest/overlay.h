@@ -21,6 +21,7 @@ struct change {
 struct overlay {
     struct gfs base;                   /* borrowed context */
     struct VEC(struct change) changes; /* at most one for each path */
+    char *state_dir; /* owned; where originals and journal go; NULL: GUEST_STATE_DIR */
 };
 void overlay_release(struct overlay *o);
 

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "guest/info.h"
+#include "guest/windows/windows.h"
 
 #include <stdarg.h>
 
@@ -165,4 +166,5 @@ void subject_release(struct subject *s)
     strv_release(&s->network_files);
     free(s->grub_cfg);
     free(s->esp);
+    windows_free(s->windows);
 }

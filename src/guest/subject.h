@@ -35,6 +35,8 @@ struct subject {
     struct net_profiles network;
     struct strv network_files;              /* that define them, in the tool's order */
     struct VEC(struct kernel_image) images; /* side by side with info->kernels */
+
+    struct windows *windows; /* owned; Windows guests only, see windows/windows.h */
 };
 
 /* fs, options, storage and root are set by the caller. */

@@ -191,7 +191,7 @@ static void test_the_journal_names_each_change(void **state)
 
     plan_everything(f);
     assert_ok(changes_apply(&f->o.base, &memfs_write_ops, &f->o, e));
-    text = memfs_text(&f->m, GUEST_JOURNAL);
+    text = memfs_text(&f->m, GUEST_STATE_DIR "/" GUEST_JOURNAL);
     assert_ok(json_parse(text, strlen(text), "journal", &j, e));
     assert_string_equal(json_str_or(j, "state", ""), "done");
     assert_int_equal(json_array_size(json_object_get(j, "files")), 5);
@@ -222,7 +222,7 @@ static void test_a_second_conversion_keeps_the_first_originals(void **state)
     write_text(f, "/etc/a", "newer a");
     assert_ok(changes_apply(&f->o.base, &memfs_write_ops, &f->o, e));
     assert_string_equal(memfs_text(&f->m, "/var/lib/hotadd/original/etc/a"), "old a");
-    text = memfs_text(&f->m, GUEST_JOURNAL);
+    text = memfs_text(&f->m, GUEST_STATE_DIR "/" GUEST_JOURNAL);
     assert_ok(json_parse(text, strlen(text), "journal", &j, e));
     assert_int_equal(json_array_size(json_object_get(j, "files")), 5);
 }

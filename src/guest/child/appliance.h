@@ -13,6 +13,7 @@
 struct appliance {
     guestfs_h *g;
     struct strv mounted; /* mount points, in order */
+    bool ntfs; /* the files are Windows': access is by its access control lists */
 };
 
 enum appliance_access { APPLIANCE_READ, APPLIANCE_WRITE };

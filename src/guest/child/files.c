@@ -157,6 +157,48 @@ static int upload(struct appliance *a, const char *path, const void *data, size_
     return guestfs_upload(a->g, name, path) < 0 ? fail(a, e, path) : 0;
 }
 
+/* ---- access on NTFS ----
+ *
+ * ntfs-3g gives files that it makes no access control list of their own, which lets
+ * everyone write them; so each gets one. It shows and takes lists, in Windows' form, as
+ * this attribute, which it does not list. */
+#define NTFS_ACL "system.ntfs_acl"
+
+/* Owner and group Administrators; LocalSystem and Administrators may do everything, here
+ * and below; nothing is inherited from above. [MS-DTYP] 2.4.6, self-relative. */
+static const char private_acl[] =
+    "\x01\x00\x04\x94" /* revision; DACL present, protected, auto-inherited, relative */
+    "\x14\x00\x00\x00\x24\x00\x00\x00\x00\x00\x00\x00\x34\x00\x00\x00"
+    "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00"
+    "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00"
+    "\x02\x00\x34\x00\x02\x00\x00\x00"
+    "\x00\x03\x14\x00\xff\x01\x1f\x00"
+    "\x01\x01\x00\x00\x00\x00\x00\x05\x12\x00\x00\x00"
+    "\x00\x03\x18\x00\xff\x01\x1f\x00"
+    "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00";
+
+static int make_private(struct appliance *a, const char *path, struct err *e)
+{
+    if (!a->ntfs)
+        return 0;
+    return guestfs_lsetxattr(a->g, NTFS_ACL, private_acl, sizeof private_acl - 1, path) <
+                   0
+               ? fail(a, e, path)
+               : 0;
+}
+
+static int copy_acl(struct appliance *a, const char *from, const char *to, struct err *e)
+{
+    size_t len = 0;
+    auto_free char *acl = a->ntfs ? guestfs_lgetxattr(a->g, from, NTFS_ACL, &len) : NULL;
+
+    if (!a->ntfs)
+        return 0;
+    if (!acl)
+        return fail(a, e, from);
+    return guestfs_lsetxattr(a->g, NTFS_ACL, acl, (int)len, to) < 0 ? fail(a, e, to) : 0;
+}
+
 /* Owner, mode and extended attributes (SELinux labels, ACLs, capabilities). */
 static int copy_attributes(struct appliance *a, const char *from, const char *to,
                            struct err *e)
@@ -180,7 +222,9 @@ static int copy_attributes(struct appliance *a, const char *from, const char *to
     if (x)
         guestfs_free_xattr_list(x);
     /* A file system without extended attributes (VFAT) has none to copy. */
-    return r < 0 && guestfs_last_errno(a->g) != ENOTSUP ? fail(a, e, to) : 0;
+    if (r < 0 && guestfs_last_errno(a->g) != ENOTSUP)
+        return fail(a, e, to);
+    return copy_acl(a, from, to, e);
 }
 
 #define SELINUX "security.selinux"
@@ -204,6 +248,12 @@ static int label_like_parent(struct appliance *a, const char *path, struct err *
                                                                        : 0;
 }
 
+/* What is new in a guest is nobody's business but that of those who may. */
+static int guard_new(struct appliance *a, const char *path, struct err *e)
+{
+    return a->ntfs ? make_private(a, path, e) : label_like_parent(a, path, e);
+}
+
 static int file_put(void *ctx, const char *path, const void *data, size_t len,
                     uint32_t mode, const char *like, struct err *e)
 {
@@ -218,7 +268,7 @@ static int file_put(void *ctx, const char *path, const void *data, size_t len,
         return copy_attributes(a, like, path, e);
     if (guestfs_chmod(a->g, (int)mode, path) < 0)
         return fail(a, e, path);
-    return label_like_parent(a, path, e);
+    return guard_new(a, path, e);
 }
 
 static int file_rename(void *ctx, const char *from, const char *to, struct err *e)
@@ -261,7 +311,7 @@ static int file_mkdirs(void *ctx, const char *path, uint32_t mode, struct err *e
             return fail(a, e, dir);
         if (!there && guestfs_mkdir_mode(a->g, dir, *end ? 0755 : (int)mode) < 0)
             return fail(a, e, dir);
-        if (!there && label_like_parent(a, dir, e) < 0)
+        if (!there && guard_new(a, dir, e) < 0)
             return -1;
     }
     return 0;
@@ -271,7 +321,9 @@ static int file_copy(void *ctx, const char *from, const char *to, struct err *e)
 {
     struct appliance *a = ctx;
 
-    return guestfs_cp_a(a->g, from, to) < 0 ? fail(a, e, from) : 0;
+    if (guestfs_cp_a(a->g, from, to) < 0)
+        return fail(a, e, from);
+    return make_private(a, to, e); /* an original of SYSTEM holds secrets */
 }
 
 static int file_sync(void *ctx, struct err *e)

@@ -121,6 +121,9 @@ static int parse_request(const json_t *j, struct session_request *rq, struct err
     rq->options.purpose = str_eq(purpose, "restore") ? GUEST_RESTORE : GUEST_CONVERT;
     rq->options.fix = json_bool_or(o, "fix", false);
     rq->options.dry_run = json_bool_or(o, "dry_run", false);
+    rq->options.windows_gpt = json_bool_or(o, "windows_gpt", false);
+    rq->options.drivers = json_str_or(o, "drivers", NULL);
+    rq->options.first_boot = json_str_or(o, "first_boot", NULL);
     if (guest_method_parse(json_str_or(o, "method", "swap"), &rq->options.method, e) < 0)
         return -1;
     return guest_profile_parse(json_str_or(o, "profile", "nitro"), &rq->options.profile,

@@ -276,6 +276,43 @@ static int decide_root(struct session *x, struct subject *s, const struct roots 
     return !s->root && encrypted(s) ? requirement_run(s, &linux_encryption, e) : 0;
 }
 
+/* What a mount for writing would meet, asked before it: ntfs-3g mounts a hibernated
+ * volume read-only without a word. Codes: ntfs-3g.probe(8). */
+static int probe_ntfs(struct session *x, const char *device, enum ntfs_state *ret,
+                      struct err *e)
+{
+    int r = guestfs_ntfs_3g_probe(x->appliance.g, 1, device);
+
+    if (r < 0)
+        return appliance_error(&x->appliance, e, device);
+    *ret = r == 0    ? NTFS_CLEAN
+           : r == 14 ? NTFS_HIBERNATED
+           : r == 15 ? NTFS_UNCLEAN
+                     : NTFS_DAMAGED;
+    return 0;
+}
+
+static int look_at_windows(struct session *x, struct subject *s, const struct root *root,
+                           struct err *e)
+{
+    enum ntfs_state ntfs = NTFS_UNKNOWN;
+    bool writable;
+
+    if (str_set(&s->info->type, "windows", e) < 0 ||
+        str_set(&s->info->root_fs, root->volume->fs.type, e) < 0 ||
+        probe_ntfs(x, root->volume->device, &ntfs, e) < 0)
+        return -1;
+    /* One that must not be written is refused by a requirement, with the reason. */
+    writable = !mount_options(x)[0] && (ntfs == NTFS_CLEAN || ntfs == NTFS_UNCLEAN);
+    x->appliance.ntfs = true;
+    if (appliance_mount(&x->appliance, writable ? "" : "ro", root->volume->device, "/",
+                        e) < 0 ||
+        add_filesystem(s, root->volume, "/", e) < 0 ||
+        (writable && check_writable(x, e) < 0) || windows_inspect(s, ntfs, e) < 0)
+        return -1;
+    return requirements_run(s, windows_requirements, e);
+}
+
 static int look(struct session *x, struct subject *s, struct err *e)
 {
     struct roots roots = {0};
@@ -291,9 +328,7 @@ static int look(struct session *x, struct subject *s, struct err *e)
     if (r == 0)
         r = decide_root(x, s, &roots, &root, e);
     if (r == 0 && root && root->os == OS_WINDOWS)
-        r = str_set(&s->info->type, "windows", e) < 0
-                ? -1
-                : requirements_run(s, windows_requirements, e);
+        r = look_at_windows(x, s, root, e);
     if (r == 0 && root && root->os == OS_LINUX) {
         r = str_set(&s->info->root_fs, root->volume->fs.type, e);
         if (r == 0)
@@ -326,13 +361,24 @@ static int report_edits(struct guest_report *r, const struct conversion *c, bool
     return 0;
 }
 
+/* The journal of an NTFS that was not unmounted is gone once it was mounted for writing;
+ * Windows shall check the volume when it starts. */
+static int ask_for_chkdsk(struct session *x, const struct subject *s, struct err *e)
+{
+    if (!s->windows || s->windows->ntfs != NTFS_UNCLEAN)
+        return 0;
+    return guestfs_ntfsfix(x->appliance.g, s->root->device, -1) < 0
+               ? appliance_error(&x->appliance, e, s->root->device)
+               : 0;
+}
+
 /* From the disks, with everything read anew. */
-static int verify(struct session *x, struct err *e)
+static int verify(struct session *x, const struct subject *before, struct err *e)
 {
     auto_call(subject_release) struct subject after = {0};
     int r;
 
-    if (appliance_unmount_all(&x->appliance, e) < 0)
+    if (appliance_unmount_all(&x->appliance, e) < 0 || ask_for_chkdsk(x, before, e) < 0)
         return -1;
     /* The page cache would hand our own writes back. */
     if (guestfs_drop_caches(x->appliance.g, 3) < 0)
@@ -359,7 +405,8 @@ static int convert(struct session *x, struct subject *s, struct guest_report *r,
         return err_set(e, ERR_REQUIREMENT, "%s is not met: %s; %s", f->id, f->seen,
                        f->remedy);
     x->progress("plan", 2, 5);
-    if (conversion_plan(&c, e) < 0 || report_edits(r, &c, write, e) < 0)
+    if ((s->windows ? windows_convert(&c, e) : conversion_plan(&c, e)) < 0 ||
+        report_edits(r, &c, write, e) < 0)
         return -1;
     r->dry_run = !write;
     if (!write || !c.overlay.changes.n)
@@ -368,7 +415,7 @@ static int convert(struct session *x, struct subject *s, struct guest_report *r,
     if (changes_apply(&s->fs, &appliance_write_ops, &c.overlay, e) < 0)
         return -1;
     x->progress("verify", 4, 5);
-    return verify(x, e);
+    return verify(x, s, e);
 }
 
 static int run(struct session *x, json_t **ret, struct err *e)
