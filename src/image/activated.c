@@ -53,16 +53,41 @@ int activated_connect(const char *path, int *ret_fd, struct err *e)
     return 0;
 }
 
-int activated_start(struct activated *a, const char *const *argv, int listen_fd,
-                    int extra_fd, struct err *e)
+extern char **environ;
+
+static bool is_secret(const char *variable)
+{
+    return str_starts(variable, "AWS_") || str_starts(variable, "HOTADD_KEY_");
+}
+
+/* Owned array of borrowed strings; NULL with e set. */
+static const char **environment(enum activated_env which, struct err *e)
+{
+    size_t n = 0, kept = 0;
+    const char **v;
+
+    while (environ[n])
+        n++;
+    v = mem_zalloc(n + 1, sizeof *v, e);
+    for (size_t i = 0; v && i < n; i++)
+        if (which == ACTIVATED_WHOLE_ENV || !is_secret(environ[i]))
+            v[kept++] = environ[i];
+    return v;
+}
+
+int activated_start(struct activated *a, const char *const *argv, enum activated_env env,
+                    int listen_fd, int extra_fd, struct err *e)
 {
     /* The shell's process becomes the server, so its number is what LISTEN_PID wants.
      * Descriptor 3 is the protocol's; 4 is its standard error. */
     const char *all[MAX_ARGS + 5] = {
         "/bin/sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 2>&4 4>&-", "sh"};
+    auto_free const char **envp = environment(env, e);
     size_t n = 4;
     int fds[3];
 
+    if (!envp)
+        return -1;
     for (; *argv; argv++) {
         assert(n < MAX_ARGS + 4);
         all[n++] = *argv;
@@ -74,6 +99,7 @@ int activated_start(struct activated *a, const char *const *argv, int listen_fd,
     fds[1] = a->words_fd;
     fds[2] = extra_fd;
     return child_spawn(&(struct child_spec){.argv = all,
+                                            .env = envp,
                                             .in = CHILD_NULL,
                                             .out = CHILD_NULL,
                                             .err = CHILD_NULL,

@@ -25,10 +25,14 @@ int activated_listen(const char *path, int backlog, int *ret_fd,
                      struct err *e) err_warn_unused;
 int activated_connect(const char *path, int *ret_fd, struct err *e) err_warn_unused;
 
+/* What of our environment the child sees. Servers parse foreign images, so they get no
+ * credentials (AWS_…, HOTADD_KEY_…) unless a repository that they open needs them. */
+enum activated_env { ACTIVATED_NO_SECRETS, ACTIVATED_WHOLE_ENV };
+
 /* argv[0] is looked up in PATH. `extra_fd` (-1: none) becomes ACTIVATED_EXTRA_FD. Both
  * descriptors stay the caller's, who closes them. At most 24 arguments. */
-int activated_start(struct activated *a, const char *const *argv, int listen_fd,
-                    int extra_fd, struct err *e) err_warn_unused;
+int activated_start(struct activated *a, const char *const *argv, enum activated_env env,
+                    int listen_fd, int extra_fd, struct err *e) err_warn_unused;
 
 /* The end of what it said, trimmed, "" for nothing; out_len at least 64. Returned. */
 char *activated_words(const struct activated *a, char *out, size_t out_len);

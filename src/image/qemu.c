@@ -204,7 +204,7 @@ static int start(struct qemu *q, const struct blob *b, const char *driver, unsig
     return activated_start(&q->server,
                            (const char *[]){"qemu-nbd", "--read-only", "--discard=ignore",
                                             shared, spec, NULL},
-                           listen_fd, b->parts[0].fd, e);
+                           ACTIVATED_NO_SECRETS, listen_fd, b->parts[0].fd, e);
 }
 
 /* -------------------------------------------------------------------- the dialer */

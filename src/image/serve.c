@@ -136,7 +136,10 @@ static int start_one(struct served_disk *d, const struct serve_spec *spec, size_
     if (!src || !disk || !fmt || activated_listen(d->socket, 16, &listen_fd, e) < 0 ||
         activated_connect(d->socket, &d->hello_fd, e) < 0)
         return -1;
-    if (activated_start(&d->server, argv, listen_fd, -1, e) < 0)
+    if (activated_start(&d->server, argv,
+                        spec->words && spec->words->n ? ACTIVATED_WHOLE_ENV
+                                                      : ACTIVATED_NO_SECRETS,
+                        listen_fd, -1, e) < 0)
         return err_prefix(e, "serving disk %zu", number);
     return 0;
 }

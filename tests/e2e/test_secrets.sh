@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 begin "${1-}"
-need_commands aws jq
+need_commands aws jq qemu-img qemu-nbd
 lab_start --no-machines
 truncate -s 64M "$dir/disk.raw"
 dd if=/dev/urandom of="$dir/disk.raw" bs=64K count=4 conv=notrunc status=none
@@ -38,6 +38,18 @@ run_env proxy -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN
     -- "${restore[@]}" --name proxy "$dir/disk.raw"
 exits proxy 0 "a restore with the proxy's role, from the metadata service"
 "$hotadd" jobs --json >"$dir/jobs.out"
+
+# Programs that parse images on our behalf: one that tells what it was given.
+mkdir "$dir/bin"
+for program in nbdkit qemu-nbd; do
+    printf '#!/bin/sh\nenv >>"%s"\nPATH=%s exec %s "$@"\n' "$dir/seen.env" "'$PATH'" "$program" >"$dir/bin/$program"
+    chmod +x "$dir/bin/$program"
+done
+qemu-img convert -q -f raw -O qcow2 "$dir/disk.raw" "$dir/disk.qcow2"
+run_env image PATH="$dir/bin:$PATH" HOTADD_KEY_PASSWORD=not-for-you -- "${restore[@]/raw/qcow2}" --name image "$dir/disk.qcow2"
+exits image 0 "a restore of an image that another program reads"
+has "that program has an environment" "$dir/seen.env" "PATH="
+same "but no credentials in it" "" "$(grep -E '^(AWS_|HOTADD_KEY)' "$dir/seen.env" | cut -d = -f 1)"
 
 for secret in "${secrets[@]}"; do
     [ ${#secret} -gt 20 ] || bail "there is no secret to look for"
