@@ -153,6 +153,24 @@ static void note(void *ctx, const char *text)
     nbdkit_debug("%s", text);
 }
 
+/* Before the fork, where a failure still ends nbdkit and its --run command. A point is
+ * only looked at: what is opened here would be shared with another process. Images must
+ * wait, since their readers may start children. */
+static int hotadd_get_ready(void)
+{
+    auto_flow_source struct flow_source s = {0};
+    struct source_spec spec = source_spec();
+    struct err e = ERR_INIT;
+
+    if (!source_is_point(&spec))
+        return 0;
+    if (flow_source_open_disk(&spec, plugin.disk, NULL, &s, &e) < 0) {
+        nbdkit_error("%s", e.msg);
+        return -1;
+    }
+    return 0;
+}
+
 /* After the fork into the background: readers may start threads and children. */
 static int hotadd_after_fork(void)
 {
@@ -371,6 +389,7 @@ static struct nbdkit_plugin hotadd_plugin = {
                    "region=REGION           of the bucket\n"
                    "aws-profile=NAME        profile of ~/.aws/config\n"
                    "trust-paths=BOOL        read files outside the description's folder",
+    .get_ready = hotadd_get_ready,
     .after_fork = hotadd_after_fork,
     .unload = hotadd_unload,
     .open = hotadd_open,

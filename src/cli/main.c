@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"copy", "copy one disk to a device or file", cmd_copy},
     {"backup", "back up machines into a repository", cmd_backup},
     {"list", "list the recovery points of a repository", cmd_list},
+    {"verify", "read recovery points and say what is damaged", cmd_verify},
     {"forget", "remove a recovery point", cmd_forget},
     {"key", "make or show a key for encrypted backups", cmd_key},
     {"jobs", "list jobs, or show one", cmd_jobs},

@@ -22,7 +22,7 @@ disk() {
 	        elif kind == 1:
 	            f.write(same)
 	        elif kind == 2:
-	            f.write(r.randbytes(5000).ljust(1 << 20, b'text '))
+	            f.write((r.randbytes(5000) + b'text ' * 210000)[:1 << 20])
 	PYTHON
 }
 

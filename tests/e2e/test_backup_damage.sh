@@ -120,6 +120,20 @@ exits heal 0 "the next backup stores it anew"
 run good verify --json --repo "$repo"
 exits good 0 "and the old point is whole again"
 
+# ---- a source that cannot be read to its end ----
+
+disk "$dir/d.raw" 24 "$seed-d"
+qemu-img convert -q -f raw -O vmdk -o subformat=streamOptimized "$dir/d.raw" "$dir/d.vmdk"
+printf 'X%.0s' {1..64} | dd of="$dir/d.vmdk" bs=1 seek=$(($(stat -c %s "$dir/d.vmdk") / 2)) conv=notrunc status=none
+run half backup --json --repo "$repo" "d=$dir/d.vmdk" "e=$dir/a.raw"
+exits half 1 "of two machines one has a damaged source"
+check "the other has its point" jq -e \
+    '(.backups[0] | .point == null and (.error | contains("d.vmdk"))) and (.backups[1].point | startswith("vm/e@"))' \
+    "$dir/half.out"
+same_disk "which is whole" "$dir/a.raw" source=e "repo=$repo"
+run list list --json --repo "$repo" d
+check "and nothing is left of the first" jq -e 'length == 0' "$dir/list.out"
+
 # ---- kill -9, and two at once ----
 
 disk "$dir/c.raw" 64 "$seed-c"
