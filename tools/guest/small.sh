@@ -222,8 +222,11 @@ make_small_disks() {
 		truncate --size 34M "$work/esp"
 		run mkfs.fat -F 32 "$work/esp"
 		run mmd -i "$work/esp" ::/EFI ::/EFI/debian
-		# Not where firmware looks without an entry: the conversion must make that.
 		run mcopy -i "$work/esp" "$work/core" ::/EFI/debian/grubx64.efi
+		if [ "$loader" = both ]; then
+			run mmd -i "$work/esp" ::/EFI/BOOT
+			run mcopy -i "$work/esp" "$work/core" ::/EFI/BOOT/BOOTX64.EFI
+		fi
 		put_partition "$disk" 1 "$work/esp"
 	else
 		small_core "$root" i386-pc "$work/core" msdos
