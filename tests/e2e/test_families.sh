@@ -127,6 +127,11 @@ test_guest() {
     *" root=${want%|*} type=${want#*|} "*=10.0.2.15/24\ failed=0) pass "$name: boots from NVMe, with an address by DHCP" ;;
     *) serial_end | fail "$name: boots from NVMe, with an address by DHCP" ;;
     esac
+    case "$*" in
+    *networkd*)
+        same "$name: a new file has its directory's SELinux label" ' label=1 ' \
+            "$(printf '%s' "$report" | grep -o ' label=. ')" ;;
+    esac
     rm -f "${disks[@]}"
 }
 

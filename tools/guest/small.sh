@@ -53,7 +53,10 @@ configure_report() {
 	done
 	source=$(findmnt -no SOURCE /) type=$(findmnt -no FSTYPE /)
 	boot=$(findmnt -no SOURCE /boot) failed=$(systemctl --failed --no-legend | wc -l)
-	echo "hotadd-report: root=$source type=$type boot=$boot $address failed=$failed" >/dev/console
+	# Does a file that the conversion made have its directory's SELinux label?
+	label=$(tar --xattrs --xattrs-include='security.*' -cf - /etc/systemd/network/10-hotadd.network 2>/dev/null |
+		grep -ac 'security.selinux=system_u:object_r:etc_t:s0')
+	echo "hotadd-report: root=$source type=$type boot=$boot label=$label $address failed=$failed" >/dev/console
 	systemctl --failed --no-legend >/dev/console
 	sync
 	systemctl poweroff
