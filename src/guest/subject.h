@@ -35,6 +35,10 @@ struct subject {
     struct net_profiles network;
     struct strv network_files;              /* that define them, in the tool's order */
     struct VEC(struct kernel_image) images; /* side by side with info->kernels */
+
+    bool systemd;              /* there is /etc/systemd/system */
+    struct strv systemd_names; /* in there: units of the machine's own, aliases, masks */
+    struct strv wanted_units;  /* that targets start at boot */
 };
 
 /* fs, options, storage and root are set by the caller. */
