@@ -164,6 +164,8 @@ void subject_release(struct subject *s)
     grub_menu_release(&s->menu);
     net_profiles_release(&s->network);
     strv_release(&s->network_files);
+    strv_release(&s->systemd_names);
+    strv_release(&s->wanted_units);
     free(s->grub_cfg);
     free(s->esp);
     windows_free(s->windows);

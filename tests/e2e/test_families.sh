@@ -22,7 +22,7 @@ guests='
 ext2      /dev/nvme0n1p1|ext2            --fs ext2 --compress gzip
 ext3      /dev/nvme0n1p2|ext3            --fs ext3 --compress xz --boot-fs ext2
 btrfs     /dev/nvme0n1p1[/@]|btrfs       --fs btrfs --compress lz4
-xfs-uefi  /dev/nvme0n1p2|xfs             --fs xfs --compress zstd --firmware efi
+xfs-uefi  /dev/nvme0n1p2|xfs             --fs xfs --compress zstd --firmware efi --loader vendor
 jfs       /dev/nvme0n1p2|jfs             --fs jfs --compress gzip --initramfs dracut --boot-fs ext3
 lvm-uefi  /dev/mapper/vg-root|xfs        --fs xfs --compress zstd --initramfs dracut-systemd --layout lvm --boot-fs ext4 --firmware efi --network networkd
 raid      /dev/md127|ext4                --fs ext4 --compress lz4 --initramfs dracut-systemd --layout raid --boot-fs ext4
@@ -44,6 +44,8 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
+
+no_loader='BdsDxe: failed to load .*NVMe' # the firmware's words for it
 
 # boot FIRMWARE SECONDS DISK...: until the guest reports, gives up or time is over. True
 # if it has reported. Nothing is written to the disks.
@@ -69,7 +71,7 @@ boot() {
         -serial "file:$work/serial" >"$work/qemu.log" 2>&1 8>&- &
     qemu=$!
     while ((SECONDS < end)) && kill -0 "$qemu" 2>/dev/null; do
-        grep -aq 'hotadd-report:' "$work/serial" 2>/dev/null && break
+        grep -aqE "hotadd-report:|$no_loader" "$work/serial" 2>/dev/null && break
         sleep 1
     done
     kill "$qemu" 2>/dev/null
@@ -99,7 +101,7 @@ test_guest() {
         disks+=("$work/${disk##*/}")
     done
 
-    if boot "$firmware" 400 "${disks[@]}" || ! grep -aqE 'Linux version|initramfs|dracut' "$work/serial"; then
+    if boot "$firmware" 400 "${disks[@]}" || ! grep -aqE "Linux version|initramfs|dracut|$no_loader" "$work/serial"; then
         serial_end | fail "$name: does not boot from NVMe without conversion"
     else
         pass "$name: does not boot from NVMe without conversion"
@@ -124,6 +126,11 @@ test_guest() {
     case $report in
     *" root=${want%|*} type=${want#*|} "*=10.0.2.15/24\ failed=0) pass "$name: boots from NVMe, with an address by DHCP" ;;
     *) serial_end | fail "$name: boots from NVMe, with an address by DHCP" ;;
+    esac
+    case "$*" in
+    *networkd*)
+        same "$name: a new file has its directory's SELinux label" ' label=1 ' \
+            "$(printf '%s' "$report" | grep -o ' label=. ')" ;;
     esac
     rm -f "${disks[@]}"
 }

@@ -138,7 +138,12 @@ void memfs_copy(struct memfs *to, const struct memfs *from)
 
 /* ---- operations ---- */
 
-static int op_lstat(void *ctx, const char *path, struct gfs_stat *ret, struct err *e)
+static void count(void *ctx)
+{
+    ((struct memfs *)ctx)->reads++;
+}
+
+static int stat_of(void *ctx, const char *path, struct gfs_stat *ret)
 {
     const struct memfs_node *n = memfs_find(ctx, path);
 
@@ -147,6 +152,12 @@ static int op_lstat(void *ctx, const char *path, struct gfs_stat *ret, struct er
         *ret = (struct gfs_stat){
             .type = n->type, .mode = n->mode, .size_bytes = n->data.len};
     return 0;
+}
+
+static int op_lstat(void *ctx, const char *path, struct gfs_stat *ret, struct err *e)
+{
+    count(ctx);
+    return stat_of(ctx, path, ret);
 }
 
 static const struct memfs_node *follow(void *ctx, const char *path, struct err *e)
@@ -161,13 +172,16 @@ static const struct memfs_node *follow(void *ctx, const char *path, struct err *
 
 static int op_stat(void *ctx, const char *path, struct gfs_stat *ret, struct err *e)
 {
+    size_t reads = ((struct memfs *)ctx)->reads;
     const struct memfs_node *n = follow(ctx, path, e);
 
-    return op_lstat(ctx, n ? n->path : "", ret, e);
+    ((struct memfs *)ctx)->reads = reads + 1; /* the appliance follows links itself */
+    return stat_of(ctx, n ? n->path : "", ret);
 }
 
 static int op_readlink(void *ctx, const char *path, char **ret, struct err *e)
 {
+    count(ctx);
     *ret = str_dup(buf_str(&memfs_find(ctx, path)->data), e);
     return *ret ? 0 : -1;
 }
@@ -177,6 +191,7 @@ static int op_list(void *ctx, const char *dir, struct strv *ret, struct err *e)
     struct memfs *m = ctx;
     size_t n = str_eq(dir, "/") ? 0 : strlen(dir);
 
+    count(ctx);
     vec_foreach (x, &m->nodes)
         if (!strncmp(x->path, dir, n) && x->path[n] == '/' && x->path[n + 1] &&
             !strchr(x->path + n + 1, '/') && strv_add(ret, x->path + n + 1, e) < 0)
@@ -187,8 +202,10 @@ static int op_list(void *ctx, const char *dir, struct strv *ret, struct err *e)
 static int op_pread(void *ctx, const char *path, uint64_t offset, size_t len,
                     struct buf *out, struct err *e)
 {
+    size_t reads = ((struct memfs *)ctx)->reads;
     const struct memfs_node *n = follow(ctx, path, e);
 
+    ((struct memfs *)ctx)->reads = reads + 1;
     assert(n && n->type == GFS_FILE);
     if (offset < n->data.len)
         buf_add(out, n->data.data + offset,

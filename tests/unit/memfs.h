@@ -20,6 +20,7 @@ struct memfs {
     size_t writes;  /* operations that changed something */
     size_t fail_at; /* 0: never; else the n-th such operation fails, and all after it */
     size_t syncs;
+    size_t reads; /* questions asked: a message to the appliance each, there */
 };
 
 void memfs_init(struct memfs *m);

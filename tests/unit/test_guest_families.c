@@ -60,6 +60,20 @@ static void test_facts_of_each_family(void **state)
     }
 }
 
+/* Under emulation each question to the appliance takes 10 ms. */
+static void test_a_check_asks_few_questions(void **state)
+{
+    for (EACH_GUEST(g)) {
+        struct kit f;
+
+        set_up(&f, g->put);
+        kit_look(&f);
+        print_message("%s: %zu questions\n", g->name, f.m.reads);
+        assert_in_range(f.m.reads, 1, 200);
+        kit_release(&f);
+    }
+}
+
 static void test_each_family_is_converted_once(void **state)
 {
     for (EACH_GUEST(g)) {
@@ -430,6 +444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts_of_each_family),
+        cmocka_unit_test(test_a_check_asks_few_questions),
         cmocka_unit_test(test_each_family_is_converted_once),
         cmocka_unit_test(test_each_family_survives_power_cuts),
         cmocka_unit_test(test_red_hat_6),

@@ -277,6 +277,21 @@ static void test_raid_marks_at_the_end(void **state)
     assert_false(md_at_end(b, 3));
 }
 
+static void test_arrays_are_known_by_the_guests_names(void **state)
+{
+    struct volume arrays[] = {
+        {.device = "/dev/md126", .disk = UINT32_MAX, .array = "root"},
+        {.device = "/dev/md127", .disk = UINT32_MAX, .array = "0"},
+    };
+    struct storage s = {.volumes = {.v = arrays, .n = 2}};
+
+    assert_ptr_equal(storage_by_device(&s, "/dev/md/root"), &arrays[0]);
+    assert_ptr_equal(storage_by_device(&s, "/dev/md0"), &arrays[1]);
+    assert_ptr_equal(storage_by_device(&s, "/dev/md/0"), &arrays[1]);
+    assert_ptr_equal(storage_by_device(&s, "/dev/md126"), &arrays[0]);
+    assert_null(storage_by_device(&s, "/dev/md1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +307,7 @@ int main(void)
         cmocka_unit_test(test_vfat_serial_and_label),
         cmocka_unit_test(test_short_and_empty_volumes_are_unknown),
         cmocka_unit_test(test_raid_marks_at_the_end),
+        cmocka_unit_test(test_arrays_are_known_by_the_guests_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

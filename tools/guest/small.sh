@@ -53,7 +53,10 @@ configure_report() {
 	done
 	source=$(findmnt -no SOURCE /) type=$(findmnt -no FSTYPE /)
 	boot=$(findmnt -no SOURCE /boot) failed=$(systemctl --failed --no-legend | wc -l)
-	echo "hotadd-report: root=$source type=$type boot=$boot $address failed=$failed" >/dev/console
+	# Does a file that the conversion made have its directory's SELinux label?
+	label=$(tar --xattrs --xattrs-include='security.*' -cf - /etc/systemd/network/10-hotadd.network 2>/dev/null |
+		grep -ac 'security.selinux=system_u:object_r:etc_t:s0')
+	echo "hotadd-report: root=$source type=$type boot=$boot label=$label $address failed=$failed" >/dev/console
 	systemctl --failed --no-legend >/dev/console
 	sync
 	systemctl poweroff
@@ -222,8 +225,11 @@ make_small_disks() {
 		truncate --size 34M "$work/esp"
 		run mkfs.fat -F 32 "$work/esp"
 		run mmd -i "$work/esp" ::/EFI ::/EFI/debian
-		# Not where firmware looks without an entry: the conversion must make that.
 		run mcopy -i "$work/esp" "$work/core" ::/EFI/debian/grubx64.efi
+		if [ "$loader" = both ]; then
+			run mmd -i "$work/esp" ::/EFI/BOOT
+			run mcopy -i "$work/esp" "$work/core" ::/EFI/BOOT/BOOTX64.EFI
+		fi
 		put_partition "$disk" 1 "$work/esp"
 	else
 		small_core "$root" i386-pc "$work/core" msdos

@@ -246,6 +246,20 @@ static void free_strings(char ***list)
 }
 #define auto_strings auto_call(free_strings)
 
+/* The name in the array's superblock, with the host's before it: "web:root". An array
+ * without one (format 0.90) is known by its number here. */
+static void note_array(struct appliance *a, struct volume *v)
+{
+    auto_strings char **detail = guestfs_md_detail(a->g, v->device);
+
+    for (char **p = detail; p && *p && p[1]; p += 2) {
+        const char *colon = strrchr(p[1], ':');
+
+        if (str_eq(*p, "name"))
+            snprintf(v->array, sizeof v->array, "%s", colon ? colon + 1 : p[1]);
+    }
+}
+
 /* Logical volumes and md arrays, which the appliance activated. */
 static int add_mapped(struct appliance *a, struct storage *s, char **devices,
                       struct err *e)
@@ -293,8 +307,12 @@ int appliance_storage(struct appliance *a, struct storage *ret, struct err *e)
     if (any_of_type(&s, "linux_raid_member")) {
         auto_strings char **md = guestfs_list_md_devices(a->g);
 
+        size_t first = s.volumes.n;
+
         if (!md || add_mapped(a, &s, md, e) < 0)
             return md ? -1 : appliance_error(a, e, "list software RAID arrays");
+        for (size_t i = first; i < s.volumes.n; i++)
+            note_array(a, &s.volumes.v[i]);
     }
     if (any_of_type(&s, "LVM2_member")) {
         auto_strings char **lvs = guestfs_lvs(a->g);

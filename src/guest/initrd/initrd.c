@@ -15,7 +15,7 @@
 
 #define STRING_BLOCK   (256u << 10)
 #define STRINGS_MAX    (96u << 20)
-#define KEEP_SMALL_MAX (64u << 10)
+#define KEEP_SMALL_MAX (128u << 10) /* lvm.conf with its comments is 100 KiB */
 #define KEEP_INDEX_MAX (32u << 20)
 #define KEEP_TOTAL_MAX (96u << 20)
 #define SEGMENTS_MAX   256
@@ -68,7 +68,8 @@ static bool worth_keeping(const char *path, uint32_t size)
     if (size > KEEP_SMALL_MAX)
         return false;
     return str_starts(path, "conf/") || str_starts(path, "./conf/") ||
-           str_eq(base, INITRD_MARKER) || strstr(path, "modules-load.d/") ||
+           str_eq(base, INITRD_MARKER) || str_eq(base, "lvm.conf") ||
+           str_eq(base, "mdadm.conf") || strstr(path, "modules-load.d/") ||
            strstr(path, "pre-udev/");
 }
 

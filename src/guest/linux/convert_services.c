@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "guest/linux/linux.h"
 #include "guest/text/firewall.h"
-#include "guest/text/shvar.h"
 
 #include <string.h>
 

@@ -184,7 +184,7 @@ int linux_inspect_boot(struct subject *s, struct err *e)
 int linux_inspect(struct subject *s, struct err *e)
 {
     if (linux_inspect_release(s, e) < 0 || linux_inspect_boot(s, e) < 0 ||
-        linux_inspect_kernels(s, e) < 0)
+        linux_inspect_kernels(s, e) < 0 || linux_inspect_services(s, e) < 0)
         return -1;
     return linux_inspect_network(s, e);
 }

@@ -39,6 +39,7 @@ int linux_inspect_boot(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_kernels(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_network(struct subject *s, struct err *e) err_warn_unused;
 int linux_inspect_menu(struct subject *s, struct err *e) err_warn_unused;
+int linux_inspect_services(struct subject *s, struct err *e) err_warn_unused;
 
 /* ---- boot menu (menu.c) ---- */
 

@@ -135,7 +135,7 @@ static const struct candidate candidates[] = {
     {"networkmanager", "NetworkManager.service", "/etc/NetworkManager/system-connections",
      "", ""},
     {"ifcfg", NULL, "/etc/sysconfig/network-scripts", "ifcfg-", ""},
-    {"ifupdown", NULL, "/etc/network", "interfaces", ""},
+    {"ifupdown", NULL, "/etc/network", "interfaces", "interfaces"},
     /* Without a file of its own in /etc. */
     {"networkmanager", "NetworkManager.service", NULL, NULL, NULL},
     {"networkd", "systemd-networkd.service", NULL, NULL, NULL},

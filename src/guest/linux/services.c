@@ -10,25 +10,13 @@
 #include <ctype.h>
 #include <string.h>
 
-int linux_unit_masked(const struct subject *s, const char *unit, struct err *e)
-{
-    auto_free char *path = NULL, *target = NULL;
-    int r;
+#define OWN_UNITS "/etc/systemd/system"
 
-    if (gfs_join("/etc/systemd/system", unit, &path, e) < 0)
-        return -1;
-    r = gfs_is_link(&s->fs, path, e);
-    if (r <= 0)
-        return r;
-    if (gfs_readlink(&s->fs, path, &target, e) < 0)
-        return -1;
-    return str_eq(target, "/dev/null");
-}
-
-/* TARGET.wants/UNIT in /etc or shipped in /usr/lib. */
-static int wanted(const struct subject *s, const char *unit, struct err *e)
+/* TARGET.wants/UNIT in /etc or shipped in /usr/lib. Read once: some thirty units are
+ * asked about, and under emulation each question costs. */
+int linux_inspect_services(struct subject *s, struct err *e)
 {
-    static const char *const roots[] = {"/etc/systemd/system", "/usr/lib/systemd/system",
+    static const char *const roots[] = {OWN_UNITS, "/usr/lib/systemd/system",
                                         "/lib/systemd/system"};
     static const char *const targets[] = {"multi-user.target.wants",
                                           "sockets.target.wants",
@@ -37,18 +25,46 @@ static int wanted(const struct subject *s, const char *unit, struct err *e)
                                           "basic.target.wants",
                                           "default.target.wants",
                                           "open-vm-tools.service.requires"};
+    int r = gfs_is_dir(&s->fs, OWN_UNITS, e), merged;
 
-    for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++)
+    if (r <= 0)
+        return r;
+    s->systemd = true;
+    merged = gfs_is_link(&s->fs, "/lib", e);
+    if (merged < 0 || gfs_list(&s->fs, OWN_UNITS, &s->systemd_names, e) < 0)
+        return -1;
+    for (size_t i = 0; i < (merged ? 2 : 3); i++) {
+        auto_strv struct strv listed = {0};
+        const struct strv *names = i ? &listed : &s->systemd_names;
+
+        if (i && gfs_list(&s->fs, roots[i], &listed, e) < 0)
+            return -1;
         for (size_t j = 0; j < sizeof targets / sizeof targets[0]; j++) {
-            auto_free char *path = str_fmt(e, "%s/%s/%s", roots[i], targets[j], unit);
-            struct gfs_stat st;
+            auto_free char *dir = str_fmt(e, "%s/%s", roots[i], targets[j]);
 
-            if (!path || gfs_lstat(&s->fs, path, &st, e) < 0)
+            if (!dir || (strv_has(names, targets[j]) &&
+                         gfs_list(&s->fs, dir, &s->wanted_units, e) < 0))
                 return -1;
-            if (st.type != GFS_ABSENT)
-                return 1;
         }
+    }
     return 0;
+}
+
+int linux_unit_masked(const struct subject *s, const char *unit, struct err *e)
+{
+    auto_free char *path = NULL, *target = NULL;
+    int r;
+
+    if (!strv_has(&s->systemd_names, unit))
+        return 0;
+    if (gfs_join(OWN_UNITS, unit, &path, e) < 0)
+        return -1;
+    r = gfs_is_link(&s->fs, path, e);
+    if (r <= 0)
+        return r;
+    if (gfs_readlink(&s->fs, path, &target, e) < 0)
+        return -1;
+    return str_eq(target, "/dev/null");
 }
 
 int linux_has_systemd(const struct subject *s, struct err *e)
@@ -86,19 +102,13 @@ static int script_started(const struct subject *s, const char *script, struct er
 int linux_service_enabled(const struct subject *s, const char *const *units,
                           const char *const *scripts, struct err *e)
 {
-    int systemd = gfs_is_dir(&s->fs, "/etc/systemd/system", e);
+    for (; s->systemd && *units; units++) {
+        int r = strv_has(&s->wanted_units, *units) ? linux_unit_masked(s, *units, e) : 1;
 
-    if (systemd < 0)
-        return -1;
-    for (; systemd && *units; units++) {
-        int r = linux_unit_masked(s, *units, e);
-
-        if (r < 0)
-            return -1;
-        if (r == 0 && (r = wanted(s, *units, e)) != 0)
-            return r;
+        if (r <= 0)
+            return r < 0 ? -1 : 1;
     }
-    for (; !systemd && scripts && *scripts; scripts++) {
+    for (; !s->systemd && scripts && *scripts; scripts++) {
         auto_free char *job = str_fmt(e, "/etc/init/%s.conf", *scripts),
                        *override = str_fmt(e, "/etc/init/%s.override", *scripts);
         auto_buf struct buf text = BUF_INIT;

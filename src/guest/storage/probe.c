@@ -214,8 +214,21 @@ const struct volume *storage_by_partuuid(const struct storage *s, const char *uu
     return NULL;
 }
 
+/* "/dev/md0", "/dev/md/0" and "/dev/md_root" are one array's names. */
+static bool array_is(const struct volume *v, const char *device)
+{
+    if (!v->array[0] || !str_starts(device, "/dev/md"))
+        return false;
+    device += strlen("/dev/md");
+    device += *device == '/' || *device == '_';
+    return str_eq(device, v->array);
+}
+
 const struct volume *storage_by_device(const struct storage *s, const char *device)
 {
+    vec_foreach (v, &s->volumes)
+        if (array_is(v, device))
+            return v;
     vec_foreach (v, &s->volumes)
         if (str_eq(v->device, device))
             return v;

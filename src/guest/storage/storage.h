@@ -71,6 +71,8 @@ struct volume {
     uint32_t disk;      /* index; UINT32_MAX for logical volumes and md */
     uint32_t partition; /* number; 0: whole disk */
     char partuuid[40];  /* "" none */
+    char array[40];     /* software RAID: "0", "root"; the guest calls it /dev/md0 or
+                         * /dev/md/root, whatever number it has here; "" none */
     bool esp;
 };
 
@@ -86,6 +88,7 @@ const struct volume *storage_at(const struct storage *s, uint32_t disk,
 const struct volume *storage_by_uuid(const struct storage *s, const char *uuid);
 const struct volume *storage_by_label(const struct storage *s, const char *label);
 const struct volume *storage_by_partuuid(const struct storage *s, const char *uuid);
+/* Also an array by what the guest calls it. */
 const struct volume *storage_by_device(const struct storage *s, const char *device);
 
 /* A file system that a Linux root may be on. */
