@@ -37,6 +37,7 @@ struct subject {
     struct VEC(struct kernel_image) images; /* side by side with info->kernels */
 
     struct windows *windows; /* owned; Windows guests only, see windows/windows.h */
+
     bool systemd;              /* there is /etc/systemd/system */
     struct strv systemd_names; /* in there: units of the machine's own, aliases, masks */
     struct strv wanted_units;  /* that targets start at boot */
