@@ -1,8 +1,8 @@
 /* A repository in a directory (format, sections 6 and 9); see store.h.
  *
- * Nothing outside the directory is ever reached: paths are opened beneath its descriptor
- * without following symbolic links. Files appear by rename, so a crash leaves at most
- * temporary names, and chunks that nobody names yet. What must be durable before
+ * Nothing outside the directory is ever read or written: paths are opened beneath its
+ * descriptor without following symbolic links. Files appear by rename, so a crash leaves
+ * at most temporary names, and chunks that nobody names yet. What must be durable before
  * something else is written is made so by sync(). */
 #include "repo/store.h"
 
@@ -280,7 +280,7 @@ static int dir_list(struct store *s, const char *dir, store_list_fn *each, void 
     DIR *d;
 
     if (fd < 0)
-        return errno == ENOENT ? 0 : dir_sys(s, dir, "open", e);
+        return errno == ENOENT || errno == ENOTDIR ? 0 : dir_sys(s, dir, "open", e);
     d = fdopendir(fd);
     if (!d) {
         close(fd);
