@@ -26,7 +26,8 @@ bool s3_claims(const struct http_request *rq)
     if (auth)
         return str_starts(auth, "AWS "); /* version 2, which S3 alone knew */
     if (strstr(rq->raw_query, "X-Amz-Signature="))
-        return strcasestr(rq->raw_query, "%2Fs3%2Faws4_request") != NULL;
+        return strcasestr(rq->raw_query, "%2Fs3%2Faws4_request") ||
+               strstr(rq->raw_query, "/s3/aws4_request");
     return !str_eq(rq->path, "/") || (host && s3_host_bucket(host)) ||
            !(str_eq(rq->method, "POST") || str_eq(rq->method, "GET"));
 }
