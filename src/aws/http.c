@@ -233,10 +233,11 @@ int http_url_check(const char *url, enum http_reach reach, struct err *e)
 
 /* ---- One request ---- */
 
-/* Most bytes that an answer with this status may have. */
+/* Most bytes that an answer with this status may have. One with secrets must fit into
+ * what was reserved for it. */
 static size_t max_body(const struct http_request *r, int status)
 {
-    if (status / 100 != 2 && r->max_answer < MAX_REFUSAL)
+    if (status / 100 != 2 && r->max_answer < MAX_REFUSAL && !r->secret_answer)
         return MAX_REFUSAL;
     return r->into ? r->into_len : r->max_answer;
 }
@@ -426,7 +427,7 @@ static void set_options(struct http *http, CURL *c, const struct http_request *r
     /* What HEAD announces does not come. */
     if (!str_eq(r->method, "HEAD"))
         curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)announced_max(r));
-    if (max_body(r, 200) > LARGE_BYTES || r->body_len > LARGE_BYTES) {
+    if ((r->sized && max_body(r, 200) > LARGE_BYTES) || r->body_len > LARGE_BYTES) {
         curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)LARGE_BYTES);
         curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)LARGE_BYTES);
     }
