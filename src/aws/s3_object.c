@@ -118,8 +118,13 @@ static int is_ours(struct s3_bucket *b, const char *key, const char *token, stru
     auto_reply struct reply reply = REPLY_INIT;
     auto_free char *found = NULL;
 
-    if (head(b, key, &reply, e) < 0 ||
-        http_answer_header(&reply.http, PUT_TOKEN, &found, e) < 0)
+    if (head(b, key, &reply, e) < 0) {
+        /* It came and went: no "not found" for somebody who puts. */
+        if (e->kind == ERR_NOT_FOUND)
+            e->kind = ERR_BUSY;
+        return -1;
+    }
+    if (http_answer_header(&reply.http, PUT_TOKEN, &found, e) < 0)
         return -1;
     return found && str_eq(found, token);
 }

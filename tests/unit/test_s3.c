@@ -210,6 +210,34 @@ static void test_the_bucket_goes_into_host_or_path(void **state)
     aws_env_file("config", "");
 }
 
+/* Where AWS itself is asked: seen in the error, since the proxy on the way is none. */
+static void test_aws_is_asked_by_the_buckets_name(void **state)
+{
+    static const struct {
+        const char *region, *bucket, *url;
+    } rows[] = {
+        {"eu-west-1", "bucket", "https://bucket.s3.eu-west-1.amazonaws.com/a%20b:"},
+        {"eu-west-1", "my.bucket", "https://s3.eu-west-1.amazonaws.com/my.bucket/a%20b:"},
+        {"cn-north-1", "bucket", "https://bucket.s3.cn-north-1.amazonaws.com.cn/a%20b:"},
+    };
+
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct aws_options o = aws_env_options(NULL);
+        struct s3_bucket *b;
+        struct aws *aws;
+
+        o.region = rows[i].region;
+        aws_env_keys();
+        assert_ok(aws_new(&o, &aws, e));
+        assert_ok(s3_bucket_new(aws, rows[i].bucket, &b, e));
+        assert_fails(s3_delete_object(b, "a b", e), ERR_NETWORK, rows[i].url);
+        s3_bucket_free(b);
+        aws_free(aws);
+    }
+    unsetenv("https_proxy");
+}
+
 static void test_a_bucket_is_not_put_before_an_address(void **state)
 {
     static const struct fake_answer answer = {.status = 204};
@@ -692,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_bucket_names_follow_the_rules),
         cmocka_unit_test(test_urls_are_taken_apart),
         cmocka_unit_test(test_the_bucket_goes_into_host_or_path),
+        cmocka_unit_test(test_aws_is_asked_by_the_buckets_name),
         cmocka_unit_test(test_a_bucket_is_not_put_before_an_address),
         cmocka_unit_test(test_a_range_goes_into_the_callers_memory),
         cmocka_unit_test(test_a_wrong_range_is_no_data),
