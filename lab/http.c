@@ -150,12 +150,16 @@ static struct MHD_Response *make_broken(struct http_reply *rp)
     uint64_t len = rp->file ? rp->file->len_bytes : rp->body.len;
     struct err e = ERR_INIT;
     struct broken *b = mem_zalloc(1, sizeof *b, &e);
+    struct MHD_Response *r;
 
     if (!b)
         return NULL;
     *b = (struct broken){rp->body, take_ptr(rp->file), len / 2};
     rp->body = (struct buf)BUF_INIT;
-    return MHD_create_response_from_callback(len, 65536, read_broken, b, free_broken);
+    r = MHD_create_response_from_callback(len, 65536, read_broken, b, free_broken);
+    if (!r)
+        free_broken(b);
+    return r;
 }
 
 static struct MHD_Response *make_response(struct http_reply *rp)

@@ -26,7 +26,8 @@ bool s3_claims(const struct http_request *rq)
     if (auth)
         return str_starts(auth, "AWS "); /* version 2, which S3 alone knew */
     if (strstr(rq->raw_query, "X-Amz-Signature="))
-        return strcasestr(rq->raw_query, "%2Fs3%2Faws4_request") != NULL;
+        return strcasestr(rq->raw_query, "%2Fs3%2Faws4_request") ||
+               strstr(rq->raw_query, "/s3/aws4_request");
     return !str_eq(rq->path, "/") || (host && s3_host_bucket(host)) ||
            !(str_eq(rq->method, "POST") || str_eq(rq->method, "GET"));
 }
@@ -116,42 +117,25 @@ static bool fits(const struct s3_action *a, const struct s3_call *c)
            (!a->header || http_header_get(c->rq, a->header));
 }
 
-/* Parameters that make another action of a request, one that is not here. */
+/* The parameter that makes another action of a request, one that is not here, or NULL. */
 static const char *other_action(const struct s3_target *t)
 {
-    static const char *const names[] = {"accelerate",
-                                        "acl",
-                                        "analytics",
-                                        "attributes",
-                                        "cors",
-                                        "encryption",
-                                        "intelligent-tiering",
-                                        "inventory",
-                                        "legal-hold",
-                                        "lifecycle",
-                                        "logging",
-                                        "metrics",
-                                        "notification",
-                                        "object-lock",
-                                        "ownershipControls",
-                                        "policy",
-                                        "policyStatus",
-                                        "replication",
-                                        "publicAccessBlock",
-                                        "requestPayment",
-                                        "restore",
-                                        "retention",
-                                        "select",
-                                        "tagging",
-                                        "torrent",
-                                        "versioning",
-                                        "versions",
-                                        "website",
-                                        "versionId"};
+    static const char names[] =
+        " accelerate acl analytics attributes cors encryption intelligent-tiering "
+        "inventory legal-hold lifecycle logging metrics notification object-lock "
+        "ownershipControls policy policyStatus publicAccessBlock replication "
+        "requestPayment restore retention select tagging torrent versioning versions "
+        "versionId website ";
+    const char *name;
+    json_t *v;
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (s3_param(t, names[i]))
-            return names[i];
+    json_object_foreach (t->params, name, v) {
+        size_t len = strlen(name);
+
+        for (const char *p = names; len && (p = strstr(p + 1, name));)
+            if (p[-1] == ' ' && p[len] == ' ')
+                return name;
+    }
     return NULL;
 }
 

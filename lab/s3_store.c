@@ -408,21 +408,22 @@ int s3_bucket_remove(struct s3_store *s, const char *name, struct err *e)
     return finish(s, r, e);
 }
 
-int s3_bucket_list(struct s3_store *s, json_t **ret, struct err *e)
+/* Rows as an owned array of what `row` makes of each; of one bucket's when it is not
+ * NULL. */
+static int list_rows(struct s3_store *s, enum query q, const char *bucket,
+                     json_t *(*row)(struct s3_store *s), json_t **ret, struct err *e)
 {
     json_t *list = json_array();
     int r = list ? 0 : err_nomem(e);
 
     pthread_mutex_lock(&s->lock);
-    while (r >= 0 && (r = step(s, BUCKET_LIST, e)) == 1) {
-        char when[LAB_TIME_LEN];
-
-        r = json_add(list,
-                     json_pack("{s:s, s:s}", "Name", text(s, BUCKET_LIST, 0),
-                               "CreationDate", lab_time(when, number(s, BUCKET_LIST, 1))),
-                     e);
+    if (r == 0 && bucket) {
+        r = find_bucket(s, bucket, NULL, e);
+        bind_str(s, q, 1, bucket);
     }
-    done(s, BUCKET_LIST);
+    while (r >= 0 && (r = step(s, q, e)) == 1)
+        r = json_add(list, row(s), e);
+    done(s, q);
     pthread_mutex_unlock(&s->lock);
     if (r < 0) {
         json_decref(list);
@@ -430,6 +431,19 @@ int s3_bucket_list(struct s3_store *s, json_t **ret, struct err *e)
     }
     *ret = list;
     return 0;
+}
+
+static json_t *bucket_row(struct s3_store *s)
+{
+    char when[LAB_TIME_LEN];
+
+    return json_pack("{s:s, s:s}", "Name", text(s, BUCKET_LIST, 0), "CreationDate",
+                     lab_time(when, number(s, BUCKET_LIST, 1)));
+}
+
+int s3_bucket_list(struct s3_store *s, json_t **ret, struct err *e)
+{
+    return list_rows(s, BUCKET_LIST, NULL, bucket_row, ret, e);
 }
 
 /* ---- Objects ---- */
@@ -586,13 +600,32 @@ static int drop_upload(struct s3_store *s, const char *id, json_t *files, struct
     return run(s, UPLOAD_DELETE, e);
 }
 
-static void remove_files(struct s3_store *s, json_t *files)
+/* A transaction after which files are no longer needed: *ret_files collects them. */
+static int begin_removal(struct s3_store *s, json_t **ret_files, struct err *e)
 {
+    json_t *files = json_array();
+
+    if (!files)
+        return err_nomem(e);
+    if (begin(s, e) < 0) {
+        json_decref(files);
+        return -1;
+    }
+    *ret_files = files;
+    return 0;
+}
+
+static int finish_removal(struct s3_store *s, json_t *files, int result, struct err *e)
+{
+    int r = finish(s, result, e);
     json_t *f;
     size_t i;
 
-    json_array_foreach (files, i, f)
-        s3_store_remove_file(s, json_string_value(f));
+    if (r >= 0)
+        json_array_foreach (files, i, f)
+            s3_store_remove_file(s, json_string_value(f));
+    json_decref(files);
+    return r;
 }
 
 static int replace(struct s3_store *s, const char *bucket, const struct s3_object *o,
@@ -619,20 +652,12 @@ int s3_object_put(struct s3_store *s, const char *bucket, const struct s3_object
                   const struct s3_condition *condition, const char *upload_id,
                   struct err *e)
 {
-    json_t *files = json_array();
-    int r;
+    json_t *files = NULL;
 
-    if (!files)
-        return err_nomem(e);
-    if (begin(s, e) < 0) {
-        json_decref(files);
+    if (begin_removal(s, &files, e) < 0)
         return -1;
-    }
-    r = finish(s, replace(s, bucket, o, condition, upload_id, files, e), e);
-    if (r >= 0)
-        remove_files(s, files);
-    json_decref(files);
-    return r;
+    return finish_removal(s, files, replace(s, bucket, o, condition, upload_id, files, e),
+                          e);
 }
 
 int s3_object_remove(struct s3_store *s, const char *bucket, const char *key,
@@ -696,51 +721,29 @@ int s3_upload_find(struct s3_store *s, const char *bucket, const char *key,
 int s3_upload_remove(struct s3_store *s, const char *bucket, const char *key,
                      const char *id, struct err *e)
 {
-    json_t *files = json_array();
+    json_t *files = NULL;
     int r;
 
-    if (!files)
-        return err_nomem(e);
-    if (begin(s, e) < 0) {
-        json_decref(files);
+    if (begin_removal(s, &files, e) < 0)
         return -1;
-    }
     r = find_upload(s, bucket, key, id, NULL, e);
     if (r == 0)
         r = drop_upload(s, id, files, e);
-    r = finish(s, r, e);
-    if (r >= 0)
-        remove_files(s, files);
-    json_decref(files);
-    return r;
+    return finish_removal(s, files, r, e);
+}
+
+static json_t *upload_row(struct s3_store *s)
+{
+    char when[LAB_TIME_LEN];
+
+    return json_pack("{s:s, s:s, s:s}", "Key", text(s, UPLOAD_LIST, 0), "UploadId",
+                     text(s, UPLOAD_LIST, 1), "Initiated",
+                     lab_time(when, number(s, UPLOAD_LIST, 2)));
 }
 
 int s3_upload_list(struct s3_store *s, const char *bucket, json_t **ret, struct err *e)
 {
-    json_t *list = json_array();
-    int r = list ? 0 : err_nomem(e);
-
-    pthread_mutex_lock(&s->lock);
-    if (r == 0)
-        r = find_bucket(s, bucket, NULL, e);
-    bind_str(s, UPLOAD_LIST, 1, bucket);
-    while (r >= 0 && (r = step(s, UPLOAD_LIST, e)) == 1) {
-        char when[LAB_TIME_LEN];
-
-        r = json_add(list,
-                     json_pack("{s:s, s:s, s:s}", "Key", text(s, UPLOAD_LIST, 0),
-                               "UploadId", text(s, UPLOAD_LIST, 1), "Initiated",
-                               lab_time(when, number(s, UPLOAD_LIST, 2))),
-                     e);
-    }
-    done(s, UPLOAD_LIST);
-    pthread_mutex_unlock(&s->lock);
-    if (r < 0) {
-        json_decref(list);
-        return -1;
-    }
-    *ret = list;
-    return 0;
+    return list_rows(s, UPLOAD_LIST, bucket, upload_row, ret, e);
 }
 
 int s3_part_put(struct s3_store *s, const char *upload_id, const struct s3_part *p,

@@ -77,8 +77,9 @@ static int seed_network(struct act *a, struct err *e)
                       e) < 0)
             return -1;
     }
+    res_new_id(RES_GROUP, sg);
     return store_put(
-        s, "security-group", res_new_id(RES_GROUP, sg),
+        s, "security-group", sg,
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:[{s:s, s:[{s:s, s:s}], s:[], s:[], s:[]}],"
                   " s:[{s:s, s:[], s:[{s:s}], s:[], s:[]}], s:[]}",
                   "groupId", sg, "groupName", "default", "groupDescription",

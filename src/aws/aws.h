@@ -1,5 +1,5 @@
 /* One account seen through one region: configuration, credentials and connections that
- * every call of ec2.h, sts.h and imds.h goes through.
+ * every call of ec2.h, s3.h, sts.h and imds.h goes through.
  *
  * Settings are found as the AWS CLI finds them: `struct aws_options` first, then the
  * environment (AWS_REGION, AWS_DEFAULT_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID,

@@ -388,6 +388,9 @@ int fault_err(const struct fault *f, enum aws_service service, const char *actio
                  str_eq(missing, "s3:GetObject") ? " and s3:ListBucket" : "");
     } else if (row && row->remedy) {
         snprintf(remedy, sizeof remedy, ": %s", row->remedy);
+    } else if (f->bare && f->status == 400) {
+        snprintf(remedy, sizeof remedy,
+                 ", which may mean expired credentials or another region");
     } else if (f->status >= 300 && f->status < 400 && !f->code[0]) {
         snprintf(remedy, sizeof remedy,
                  ": redirects are not followed: check region and endpoint");

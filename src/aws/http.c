@@ -18,6 +18,8 @@
 #define MAX_IDLE         16
 /* Of an answer that is no success: its reason is wanted, however little else is. */
 #define MAX_REFUSAL (256 * 1024)
+/* Bodies beyond this move in pieces of this size; libcurl's own are of 16 and 64 KiB. */
+#define LARGE_BYTES (256 * 1024)
 
 struct handle {
     CURL *easy;
@@ -35,6 +37,7 @@ struct http {
 
 /* What libcurl's callbacks fill. */
 struct transfer {
+    CURL *easy; /* borrowed */
     const struct http_request *request;
     struct http_answer *answer;
     int status;
@@ -230,12 +233,26 @@ int http_url_check(const char *url, enum http_reach reach, struct err *e)
 
 /* ---- One request ---- */
 
-/* Most bytes that an answer with this status may have. */
+/* Most bytes that an answer with this status may have. One with secrets must fit into
+ * what was reserved for it. */
 static size_t max_body(const struct http_request *r, int status)
 {
-    if (status / 100 != 2 && r->max_answer < MAX_REFUSAL)
+    if (status / 100 != 2 && r->max_answer < MAX_REFUSAL && !r->secret_answer)
         return MAX_REFUSAL;
     return r->into ? r->into_len : r->max_answer;
+}
+
+/* Room for all that is to come, so that a large answer is not moved as it grows. */
+static bool reserve_announced(const struct transfer *t, size_t at_least)
+{
+    size_t most = max_body(t->request, t->status);
+    curl_off_t announced = -1;
+    struct err e;
+
+    curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+    if (announced < (curl_off_t)at_least || (size_t)announced > most)
+        return true;
+    return buf_reserve(&t->answer->body, (size_t)announced, &e) == 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
@@ -255,8 +272,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
         a->into_len += len;
         return len;
     }
-    buf_add(&t->answer->body, data, len);
-    t->nomem |= t->answer->body.failed;
+    if (!a->body.data)
+        t->nomem |= !reserve_announced(t, len);
+    buf_add(&a->body, data, len);
+    t->nomem |= a->body.failed;
     return t->nomem ? 0 : len;
 }
 
@@ -408,6 +427,10 @@ static void set_options(struct http *http, CURL *c, const struct http_request *r
     /* What HEAD announces does not come. */
     if (!str_eq(r->method, "HEAD"))
         curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)announced_max(r));
+    if ((r->sized && max_body(r, 200) > LARGE_BYTES) || r->body_len > LARGE_BYTES) {
+        curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)LARGE_BYTES);
+        curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)LARGE_BYTES);
+    }
     curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, (long)r->fresh);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -486,7 +509,7 @@ static int explain(CURLcode c, const struct transfer *t, const struct http_reque
 static int perform_on(struct http *http, struct handle *h, const struct http_request *r,
                       struct http_answer *answer, bool *sent, struct err *e)
 {
-    struct transfer t = {.request = r, .answer = answer};
+    struct transfer t = {.easy = h->easy, .request = r, .answer = answer};
     char why[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers;
     CURLcode c = CURLE_OK;

@@ -2,7 +2,8 @@
  * one bucket.
  *
  * A bucket is named in the host ("virtual-host style"), or in the path when it has dots,
- * when the endpoint is not AWS's own, or as the profile's s3.addressing_style says. When
+ * when the endpoint is not AWS's own or is an address, or as the profile's
+ * s3.addressing_style says. When
  * S3 answers that it lies in another region, that region is used from then on.
  *
  * Keys are UTF-8, 1 to 1,024 bytes, sent as they are: "a//b", "a/../b" and "a b+c%"
@@ -69,7 +70,8 @@ enum s3_put_how { S3_REPLACE, S3_IF_ABSENT };
 /* Visible whole or not at all, durable when it returns. The SHA-256 is kept by S3 as the
  * object's checksum too. With S3_IF_ABSENT an object that is there already is left alone
  * and *ret_existed set (it may be NULL with S3_REPLACE); our own first try, whose answer
- * was lost, is not "there already". */
+ * was lost, is not "there already". Other makes of S3 must know If-None-Match: one that
+ * does not replaces the object. */
 int s3_put_object(struct s3_bucket *b, const char *key, const void *data, size_t len,
                   enum s3_put_how how, bool *ret_existed, struct err *e) err_warn_unused;
 

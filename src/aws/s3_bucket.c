@@ -152,6 +152,14 @@ static int place_make(const struct s3_bucket *b, const char *region, struct plac
     return 0;
 }
 
+/* There is nothing below an address, and a dot in the bucket's name would make one name
+ * too many for the certificate's wildcard. */
+static bool fits_in_host(const char *bucket, const char *host)
+{
+    return !strchr(bucket, '.') && host[0] != '[' &&
+           strspn(host, "0123456789.") != strcspn(host, ":");
+}
+
 int s3_bucket_new(struct aws *aws, const char *name, struct s3_bucket **ret,
                   struct err *e)
 {
@@ -162,10 +170,9 @@ int s3_bucket_new(struct aws *aws, const char *name, struct s3_bucket **ret,
         return -1;
     pthread_mutex_init(&b->lock, NULL);
     b->aws = aws;
-    /* A dot would make one name too many for the certificate's wildcard. */
     b->in_host = s->addressing == S3_VIRTUAL ||
                  (s->addressing == S3_AUTO && !s->endpoints[AWS_S3]);
-    b->in_host &= !strchr(name, '.');
+    b->in_host &= fits_in_host(name, aws->client->endpoints[AWS_S3].host);
     b->now = &b->home;
     b->name = str_dup(name, e);
     if (!b->name || place_make(b, s->region, &b->home, e) < 0) {

@@ -118,8 +118,13 @@ static int is_ours(struct s3_bucket *b, const char *key, const char *token, stru
     auto_reply struct reply reply = REPLY_INIT;
     auto_free char *found = NULL;
 
-    if (head(b, key, &reply, e) < 0 ||
-        http_answer_header(&reply.http, PUT_TOKEN, &found, e) < 0)
+    if (head(b, key, &reply, e) < 0) {
+        /* It came and went: no "not found" for somebody who puts. */
+        if (e->kind == ERR_NOT_FOUND)
+            e->kind = ERR_BUSY;
+        return -1;
+    }
+    if (http_answer_header(&reply.http, PUT_TOKEN, &found, e) < 0)
         return -1;
     return found && str_eq(found, token);
 }
@@ -227,16 +232,15 @@ static int content_md5(const struct buf *body, struct buf *out, struct err *e)
 int s3_delete_result(xmlNode *root, struct err *e)
 {
     xmlNode *error = xml_child(root, "Error");
-    auto_free char *key = NULL, *code = NULL, *message = NULL;
+    auto_free char *key = NULL, *code = NULL;
 
     if (!error)
         return 0;
     if (s3_text(error, "Key", false, &key, e) < 0 ||
-        s3_text(error, "Code", false, &code, e) < 0 ||
-        s3_text(error, "Message", false, &message, e) < 0)
+        s3_text(error, "Code", false, &code, e) < 0)
         return -1;
     err_set(e, str_starts(code, "AccessDenied") ? ERR_DENIED : ERR_CLOUD,
-            "%.200s: DeleteObjects: %.80s: %.400s", key, code, message);
+            "%.200s: DeleteObjects: %.80s", key, code);
     e->retryable = str_eq(code, "InternalError") || str_eq(code, "SlowDown");
     snprintf(e->aws_code, sizeof e->aws_code, "%s", code);
     return -1;

@@ -6,6 +6,7 @@
 #include "aws_env.h"
 
 #include "aws/ec2.h"
+#include "aws/s3.h"
 #include "aws/sts.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -114,22 +115,28 @@ static void test_servers_that_repeat_what_they_were_told(void **state)
             .code = rows[i / 2].code, .status = rows[i / 2].status, .s3_style = i % 2};
         struct fake_http *fake = fake_http_start(repeat, &p, NULL, NULL);
         struct aws_options o = aws_env_options(fake);
-        auto_buf struct buf log = BUF_INIT;
+        auto_buf struct buf log = BUF_INIT, out = BUF_INIT;
         struct caught c;
         struct ec2_volumes v;
+        struct s3_bucket *bucket = NULL;
         struct aws *aws = NULL;
-        struct err why = ERR_INIT;
+        struct err why = ERR_INIT, why_s3 = ERR_INIT;
 
         aws_env_keys();
         o.call_timeout_ns = 400 * NS_PER_MS;
         catch_begin(&c);
         assert_ok(aws_new(&o, &aws, e));
         assert_int_equal(ec2_describe_volumes(aws, NULL, &v, &why), -1);
+        assert_ok(s3_bucket_new(aws, "bucket", &bucket, e));
+        assert_int_equal(s3_get_object(bucket, "k", 10, &out, &why_s3), -1);
         catch_end(&c, &log);
         assert_clean(why.msg, "the error");
+        assert_clean(why_s3.msg, "the error of S3");
         assert_clean(buf_str(&log), "the log");
         assert_non_null(strstr(why.msg, rows[i / 2].code));
         assert_non_null(strstr(buf_str(&log), "DescribeVolumes"));
+        assert_non_null(strstr(buf_str(&log), "GetObject"));
+        s3_bucket_free(bucket);
         aws_free(aws);
         fake_http_stop(fake);
         buf_release(&p.text);

@@ -7,7 +7,9 @@
 #include "base/clock.h"
 #include "base/io.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct server {
@@ -208,6 +210,7 @@ static void test_plain_http_only_where_it_is_safe(void **state)
     static const char *const always[] = {
         "https://ec2.eu-west-1.amazonaws.com",
         "http://localhost:4566",
+        "http://bucket.localhost:4566",
         "http://127.0.0.1",
         "http://127.9.8.7:1/x",
         "http://[::1]:80",
@@ -219,6 +222,7 @@ static void test_plain_http_only_where_it_is_safe(void **state)
         "http://ec2.eu-west-1.amazonaws.com",
         "http://10.0.0.1",
         "http://localhost.example.com",
+        "http://evillocalhost",
         "http://127.0.0.1.example.com",
         "http://[fd00:ec3::254]",
         "http://169.255.0.1",
@@ -340,9 +344,106 @@ static void test_missing_ca_bundle_is_named(void **state)
                  "/nonexistent/ca.pem");
 }
 
+/* ---- answers that do not say their length ---- */
+
+struct raw {
+    int fd;
+    pthread_t thread;
+    char url[64];
+};
+
+/* Answers one request and closes. */
+static void *serve_raw(void *arg)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
+    struct raw *s = arg;
+    char request[4096];
+    int c = accept(s->fd, NULL, NULL);
+
+    if (c >= 0 && read(c, request, sizeof request) > 0)
+        io_write_best_effort(c, answer, sizeof answer - 1);
+    close(c);
+    return NULL;
+}
+
+static void raw_start(struct raw *s)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+
+    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s->fd, 1), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%u/", ntohs(at.sin_port));
+    assert_int_equal(pthread_create(&s->thread, NULL, serve_raw, s), 0);
+}
+
+static void test_what_does_not_say_its_length_may_be_cut_off(void **state)
+{
+    struct http *http = NULL;
+    bool sent;
+
+    assert_ok(http_new(NULL, NULL, &http, e));
+    for (int sized = 0; sized < 2; sized++) {
+        struct http_answer got = HTTP_ANSWER_INIT;
+        struct raw server;
+        struct http_request r;
+
+        raw_start(&server);
+        r = get(server.url);
+        r.sized = sized;
+        if (sized)
+            assert_fails(http_perform(http, &r, &got, &sent, e), ERR_NETWORK,
+                         "does not say how long it is");
+        else
+            assert_ok(http_perform(http, &r, &got, &sent, e));
+        assert_string_equal(buf_str(&got.body), sized ? "" : "hello");
+        http_answer_release(&got);
+        pthread_join(server.thread, NULL);
+        close(server.fd);
+    }
+    http_free(http);
+}
+
+static void test_an_answer_goes_where_it_is_wanted(void **state)
+{
+    static const struct fake_answer a[] = {{.status = 200, .body = "hello"},
+                                           {.status = 404, .body = "not here"},
+                                           {.status = 200, .body = "too long"}};
+    struct server s;
+    struct http_request r;
+    bool sent;
+
+    serve(&s, a, 3);
+    for (size_t i = 0; i < 3; i++) {
+        struct http_answer got = HTTP_ANSWER_INIT;
+        char into[6] = "......";
+
+        r = get(fake_http_url(s.fake));
+        r.into = into;
+        r.into_len = 5;
+        if (i == 2)
+            assert_fails(http_perform(s.http, &r, &got, &sent, e), ERR_INPUT,
+                         "larger than 5 bytes");
+        else
+            assert_ok(http_perform(s.http, &r, &got, &sent, e));
+        assert_int_equal(into[5], '.');
+        assert_int_equal(got.into_len, i == 0 ? 5 : 0);
+        if (i == 0)
+            assert_memory_equal(into, "hello", 5);
+        assert_string_equal(buf_str(&got.body), i == 1 ? "not here" : "");
+        http_answer_release(&got);
+    }
+    stop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_does_not_say_its_length_may_be_cut_off),
+        cmocka_unit_test(test_an_answer_goes_where_it_is_wanted),
         cmocka_unit_test(test_answer_has_status_headers_and_body),
         cmocka_unit_test(test_post_and_put_send_their_bodies),
         cmocka_unit_test(test_redirect_is_not_followed),

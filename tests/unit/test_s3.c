@@ -210,6 +210,50 @@ static void test_the_bucket_goes_into_host_or_path(void **state)
     aws_env_file("config", "");
 }
 
+/* Where AWS itself is asked: seen in the error, since the proxy on the way is none. */
+static void test_aws_is_asked_by_the_buckets_name(void **state)
+{
+    static const struct {
+        const char *region, *bucket, *url;
+    } rows[] = {
+        {"eu-west-1", "bucket", "https://bucket.s3.eu-west-1.amazonaws.com/a%20b:"},
+        {"eu-west-1", "my.bucket", "https://s3.eu-west-1.amazonaws.com/my.bucket/a%20b:"},
+        {"cn-north-1", "bucket", "https://bucket.s3.cn-north-1.amazonaws.com.cn/a%20b:"},
+    };
+
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct aws_options o = aws_env_options(NULL);
+        struct s3_bucket *b;
+        struct aws *aws;
+
+        o.region = rows[i].region;
+        aws_env_keys();
+        assert_ok(aws_new(&o, &aws, e));
+        assert_ok(s3_bucket_new(aws, rows[i].bucket, &b, e));
+        assert_fails(s3_delete_object(b, "a b", e), ERR_NETWORK, rows[i].url);
+        s3_bucket_free(b);
+        aws_free(aws);
+    }
+    unsetenv("https_proxy");
+}
+
+static void test_a_bucket_is_not_put_before_an_address(void **state)
+{
+    static const struct fake_answer answer = {.status = 204};
+    struct fake_script script = {&answer, 1};
+    struct fixture f = {.fake =
+                            fake_http_start(fake_script_handler, &script, NULL, NULL)};
+
+    aws_env_file("config", "[default]\ns3 =\n  addressing_style = virtual\n");
+    f.aws = aws_env_client(f.fake); /* at 127.0.0.1 */
+    aws_env_file("config", "");
+    assert_ok(s3_bucket_new(f.aws, "bucket", &f.b, e));
+    assert_ok(s3_delete_object(f.b, "k", e));
+    assert_string_equal(uri(&f, 0), "/bucket/k");
+    stop(&f);
+}
+
 static void test_a_range_goes_into_the_callers_memory(void **state)
 {
     char buf[6] = "......";
@@ -284,6 +328,28 @@ static void test_head_tells_the_size(void **state)
     assert_string_equal(region, "eu-west-1");
     assert_string_equal(uri(&f, 3), "/bucket");
     free(region);
+    stop(&f);
+}
+
+/* Whose Date differs from ours for as long as we sign with our own. */
+static void other_clock(void *ctx, size_t n, const struct fake_request *r,
+                        struct fake_answer *ret)
+{
+    ret->headers = "Date: Fri, 01 Jan 2100 00:00:00 GMT\nETag: \"e\"";
+    if (!strcasestr(r->headers, "x-amz-date: 2100"))
+        ret->status = 403;
+}
+
+static void test_a_wrong_clock_shows_in_head_too(void **state)
+{
+    struct fixture f = {.fake = fake_http_start(other_clock, NULL, NULL, NULL)};
+    struct s3_head h;
+
+    f.aws = aws_env_client(f.fake);
+    assert_ok(s3_bucket_new(f.aws, "bucket", &f.b, e));
+    assert_ok(s3_head_object(f.b, "k", &h, e));
+    assert_int_equal(fake_http_count(f.fake), 2);
+    s3_head_release(&h);
     stop(&f);
 }
 
@@ -384,7 +450,8 @@ static void test_many_are_deleted_at_once(void **state)
     assert_non_null(strstr(fake_http_request(f.fake, 0)->body,
                            "<Object><Key>b&lt;&amp;</Key></Object>"));
     assert_true(fake_has_header(fake_http_request(f.fake, 0), "content-md5", "=="));
-    assert_fails(s3_delete_objects(f.b, &keys, e), ERR_DENIED, "AccessDenied: no");
+    assert_fails(s3_delete_objects(f.b, &keys, e), ERR_DENIED,
+                 "a: DeleteObjects: AccessDenied");
     assert_ok(strv_add(&odd, "\x01", e));
     assert_fails(s3_delete_objects(f.b, &odd, e), ERR_UNSUPPORTED, "control character");
     stop(&f);
@@ -653,10 +720,13 @@ int main(void)
         cmocka_unit_test(test_bucket_names_follow_the_rules),
         cmocka_unit_test(test_urls_are_taken_apart),
         cmocka_unit_test(test_the_bucket_goes_into_host_or_path),
+        cmocka_unit_test(test_aws_is_asked_by_the_buckets_name),
+        cmocka_unit_test(test_a_bucket_is_not_put_before_an_address),
         cmocka_unit_test(test_a_range_goes_into_the_callers_memory),
         cmocka_unit_test(test_a_wrong_range_is_no_data),
         cmocka_unit_test(test_an_answer_cut_off_is_asked_for_again),
         cmocka_unit_test(test_head_tells_the_size),
+        cmocka_unit_test(test_a_wrong_clock_shows_in_head_too),
         cmocka_unit_test(test_an_object_is_put),
         cmocka_unit_test(test_if_absent_leaves_what_is_there),
         cmocka_unit_test(test_our_own_lost_put_did_not_exist),
