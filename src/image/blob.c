@@ -93,7 +93,7 @@ static int open_beneath(int dir_fd, const char *path, const char *name, struct e
     if (fd < 0 && errno == EXDEV)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s is outside the folder of the file that names it: copy it "
-                       "there, or trust the paths in the description (--trust-paths)",
+                       "there",
                        name);
     return fd < 0 ? err_sys(e, "%s: open", name) : fd;
 }

@@ -78,7 +78,8 @@ int vmdk_open(const struct blob *b, enum image_format format, const struct image
               struct err *e) err_warn_unused;
 int nbd_uri_open(const char *uri, const struct image_options *opt, struct source **ret,
                  struct err *e) err_warn_unused;
-/* qcow2, VHD, VHDX and VDI through a qemu-nbd child that ends with the source. */
+int vhdx_open(const struct blob *b, struct source **ret, struct err *e) err_warn_unused;
+/* qcow2, VHD and VDI through a qemu-nbd child that ends with the source. */
 int qemu_open(const struct blob *b, enum image_format format,
               const struct image_options *opt, struct source **ret,
               struct err *e) err_warn_unused;

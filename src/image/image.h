@@ -6,7 +6,7 @@
  * bounded whatever the file claims, and what is refused is refused by name. Nothing is
  * ever written, and nothing is unpacked to disk.
  *
- * Formats: docs/formats/vmdk.md and docs/formats/ovf.md say what is accepted, what is
+ * Formats: docs/formats/vmdk.md, vhdx.md and ovf.md say what is accepted, what is
  * refused, and where each rule comes from. */
 #ifndef HOTADD_IMAGE_IMAGE_H
 #define HOTADD_IMAGE_IMAGE_H

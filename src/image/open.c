@@ -189,9 +189,10 @@ int image_open_blob(const struct blob *b, const struct image_dir *dir,
     case FORMAT_VMDK_SPARSE:
     case FORMAT_VMDK_TEXT:
         return vmdk_open(b, f, dir, opt, ret, e);
+    case FORMAT_VHDX:
+        return vhdx_open(b, ret, e);
     case FORMAT_QCOW2:
     case FORMAT_VHD:
-    case FORMAT_VHDX:
     case FORMAT_VDI:
         return qemu_open(b, f, opt, ret, e);
     default:

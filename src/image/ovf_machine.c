@@ -154,7 +154,7 @@ static void free_blobs(struct blob **v, size_t n)
 static int open_chunks(const struct ovf_package *p, const struct ovf_file *f,
                        struct blob **ret, struct err *e)
 {
-    uint64_t n = (f->size + f->chunk - 1) / f->chunk, got = 0;
+    uint64_t n = f->size / f->chunk + (f->size % f->chunk != 0), got = 0;
     auto_free char *shown = str_fmt(e, "%s: %s.*", p->ovf->name, f->href);
     struct blob **parts;
     int r = 0;

