@@ -11,7 +11,9 @@ struct check_options {
     char *format;
     char *profile;
     char *for_what;
+    char *drivers;
     bool fix;
+    bool windows_gpt;
     bool all;
 };
 
@@ -25,6 +27,10 @@ static const struct option_def defs[] = {
     {"profile", 0, OPTION_STRING, AT(profile), "PROFILE",
      "what the guest is to drive: nitro, xen or both (nitro)"},
     {"fix", 0, OPTION_FLAG, AT(fix), NULL, "as a conversion with --fix would see it"},
+    {"windows-gpt", 0, OPTION_FLAG, AT(windows_gpt), NULL,
+     "as a conversion with --windows-gpt would see it"},
+    {"drivers", 0, OPTION_STRING, AT(drivers), "DIR",
+     "AWS's packages for Windows (/var/lib/hotadd/drivers)"},
     {"all", 'a', OPTION_FLAG, AT(all), NULL, "also what is met and what is not needed"},
     COMMON_OPTIONS(struct check_options),
     OPTION_END,
@@ -64,8 +70,11 @@ static int print_answer(const struct check_options *o, const json_t *answer, boo
 static int check(struct check_options *o, const char *source, struct err *e)
 {
     const char *kind = o->for_what ? o->for_what : "convert";
-    struct restore_params params = {
-        .format = o->format, .profile = o->profile, .fix = o->fix};
+    struct restore_params params = {.format = o->format,
+                                    .profile = o->profile,
+                                    .fix = o->fix,
+                                    .windows_gpt = o->windows_gpt,
+                                    .drivers = o->drivers};
     struct flow_env env = command_begin(&o->common);
     json_auto_t *answer = NULL;
     bool blocked = false;

@@ -29,6 +29,7 @@ int cmd_restore(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_undo(int argc, char **argv);
+int cmd_drivers(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
