@@ -7,29 +7,11 @@
 #
 # Takes its turn with other heavy tests on HOTADD_QEMU_LOCK.
 #
-# usage: test_firstboot.sh BUILD
+# usage: test_firstboot.sh [BUILD]
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
-build=${1:?usage: test_firstboot.sh BUILD}
-export LC_ALL=C
-n=0 bad=0
-
-pass() { echo "ok $((n += 1)) - $1"; }
-fail() { # NAME, why on standard input
-    echo "not ok $((n += 1)) - $1"
-    sed 's/^/# /'
-    bad=1
-}
-same() { # NAME EXPECTED GOT
-    if [ "$2" = "$3" ]; then pass "$1"; else diff <(echo "$2") <(echo "$3") | fail "$1"; fi
-}
-has() { # NAME FILE TEXT
-    if grep -qF -e "$3" "$2"; then pass "$1"; else { echo "no \"$3\" in:"; tail -n 30 "$2"; } | fail "$1"; fi
-}
-skip_all() {
-    echo "1..0 # SKIP $*"
-    exit 0
-}
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+begin "${1-}"
 
 wine=${HOTADD_WINE:-/usr/lib/wine/wine64}
 [ -x "$wine" ] || skip_all "Wine is missing: install wine64"
@@ -40,8 +22,7 @@ program=$build/firstboot/hotadd-firstboot.exe
 exec 9>"${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}"
 flock 9
 
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/hotadd-firstboot.XXXXXX") || exit 1
-export WINEPREFIX=$work/prefix WINEARCH=win64 WINEDEBUG=-all
+export WINEPREFIX=$dir/prefix WINEARCH=win64 WINEDEBUG=-all
 export WINESERVER=${HOTADD_WINESERVER:-/usr/lib/wine/wineserver64}
 # The stand-ins lie where Wine has programs of its own.
 export WINEDLLOVERRIDES='pnputil.exe,msiexec.exe,powershell.exe,shutdown.exe,ipconfig.exe=n'
@@ -53,22 +34,23 @@ power_off() {
     [ -z "$keeper" ] || wait "$keeper" 2>/dev/null
     keeper=
 }
-trap 'power_off; rm -rf "$work"' EXIT
+# shellcheck disable=SC2317 # called by lib.sh
+test_clean_up() { power_off; }
 
-timeout 300 "$wine" wineboot -i 9>&- >"$work/wineboot.log" 2>&1 ||
-    { tail -n 3 "$work/wineboot.log" | sed 's/^/# /'; skip_all "Wine does not start here"; }
+timeout 300 "$wine" wineboot -i 9>&- >"$dir/wineboot.log" 2>&1 ||
+    { tail -n 3 "$dir/wineboot.log" | sed 's/^/# /'; skip_all "Wine does not start here"; }
 power_off
 c=$WINEPREFIX/drive_c
 folder=$c/windows/HotAdd
-staged=$work/staged
+staged=$dir/staged
 log=$folder/firstboot.log
-x86_64-w64-mingw32-gcc -O1 -s -o "$work/stand-in.exe" "$here/firstboot-stand-in.c" || exit 1
+x86_64-w64-mingw32-gcc -O1 -s -o "$dir/stand-in.exe" "$here/firstboot-stand-in.c" || exit 1
 for name in pnputil msiexec shutdown ipconfig WindowsPowerShell/v1.0/powershell; do
     mkdir -p "$(dirname "$c/windows/system32/$name")"
     rm -f "$c/windows/system32/$name.exe"
-    cp "$work/stand-in.exe" "$c/windows/system32/$name.exe"
+    cp "$dir/stand-in.exe" "$c/windows/system32/$name.exe"
 done
-cp "$work/stand-in.exe" "$c/keeper.exe"
+cp "$dir/stand-in.exe" "$c/keeper.exe"
 
 # ---- what a conversion leaves ----
 
@@ -101,7 +83,7 @@ dword	SYSTEM\\CurrentControlSet\\Control\\CrashControl	AutoReboot	1
 device-path	%SystemRoot%\\HotAdd\\drivers\\ena
 end
 END
-    cat >"$work/service.reg" <<END
+    cat >"$dir/service.reg" <<END
 REGEDIT4
 
 [-HKEY_LOCAL_MACHINE\\System\\CurrentControlSet\\Services\\HotAddFirstBoot]
@@ -126,10 +108,10 @@ REGEDIT4
 
 [HKEY_LOCAL_MACHINE\\Software\\Microsoft\\Windows\\CurrentVersion]
 END
-    cat >>"$work/service.reg" <<END
+    cat >>"$dir/service.reg" <<END
 "DevicePath"="%SystemRoot%\\\\inf;%SystemRoot%\\\\HotAdd\\\\drivers\\\\ena"
 END
-    timeout 120 "$wine" regedit /S "$(path_of "$work/service.reg")" 9>&- >/dev/null 2>&1
+    timeout 120 "$wine" regedit /S "$(path_of "$dir/service.reg")" 9>&- >/dev/null 2>&1
     power_off
     # Last: the service manager ran for regedit, and shall not have found a service.
     mv "$staged" "$folder"
@@ -253,5 +235,4 @@ done
 boot 'finished: '
 has 'it gives up after the starts that the plan allows' "$log" 'finished: gave up after 4 starts, at step 1'
 
-echo "1..$n"
-exit "$bad"
+finish
