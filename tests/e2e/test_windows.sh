@@ -37,7 +37,7 @@ states() { # NAME: what is neither met nor unneeded
 
 # disk NAME HIVES-DIR [FILE]: an MBR disk with one active NTFS; FILE becomes hiberfil.sys.
 disk() {
-    truncate -s 256M "$1"
+    truncate -s 2200M "$1"
     printf 'label: dos\nstart=2048, type=7, bootable\n' | sfdisk -q "$1" || bail "sfdisk"
     # Something to run in the first sector.
     printf '\063\300\216\320' | dd of="$1" conv=notrunc status=none
