@@ -11,6 +11,7 @@
 #define LAST_LINE   "finished: "
 #define POLL_NS     (10 * NS_PER_S)
 #define MAX_LINES   2000
+#define MAX_LINE    400 /* the service's are shorter */
 
 bool plan_is_windows(const struct plan *p)
 {
@@ -106,6 +107,17 @@ const char *windows_device(const char *name, char out[WINDOWS_DEVICE_LEN])
 
 /* ---- first boot ---- */
 
+/* Anyone in the guest may write to its console: a line gets short and plain. */
+static int add_line(struct strv *to, const char *s, size_t len, struct err *e)
+{
+    char line[MAX_LINE + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < len && n < MAX_LINE && s[i] != '\r'; i++)
+        line[n++] = s[i] >= 0x20 && s[i] < 0x7f ? s[i] : '?';
+    return strv_add_n(to, line, n, e);
+}
+
 int first_boot_lines(const char *text, size_t len, struct strv *ret, struct err *e)
 {
     const char *end = text + len, *at = text;
@@ -113,20 +125,16 @@ int first_boot_lines(const char *text, size_t len, struct strv *ret, struct err 
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t n = (size_t)((stop ? stop : end) - at);
-        auto_free char *line = NULL;
-        const char *p;
+        const char *p = stop ? memmem(at, n, LINE_PREFIX, sizeof LINE_PREFIX - 1) : NULL;
 
         /* An unfinished line is for the next look. */
         if (!stop)
             break;
-        line = str_ndup(at, n, e);
-        if (!line)
-            return -1;
-        p = strstr(line, LINE_PREFIX);
-        if (p && ret->n < MAX_LINES &&
-            strv_add_n(ret, p + sizeof LINE_PREFIX - 1,
-                       strcspn(p + sizeof LINE_PREFIX - 1, "\r"), e) < 0)
-            return -1;
+        if (p && ret->n < MAX_LINES) {
+            p += sizeof LINE_PREFIX - 1;
+            if (add_line(ret, p, (size_t)(stop - p), e) < 0)
+                return -1;
+        }
         at = stop + 1;
     }
     return 0;
@@ -155,7 +163,9 @@ static int look(struct restore_ctx *ctx, const char *id, struct strv *ret, struc
     auto_free char *text = NULL;
     size_t len = 0;
 
-    if (ec2_get_console_output(ctx->aws, id, true, &text, &len, e) < 0)
+    /* Only Nitro can be asked for the newest output. */
+    if (ec2_get_console_output(ctx->aws, id, str_eq(ctx->plan->hypervisor, "nitro"),
+                               &text, &len, e) < 0)
         return -1;
     return first_boot_lines(text, len, ret, e);
 }
@@ -184,10 +194,14 @@ int windows_await_first_boot(struct job *job, struct restore_ctx *ctx, const cha
     for (;;) {
         auto_strv struct strv now = {0};
         struct err why = ERR_INIT;
-        int r = 0;
+        int r = look(ctx, id, &now, &why);
 
+        if (r < 0 && (why.kind == ERR_DENIED || why.kind == ERR_CANCELLED)) {
+            *e = why;
+            return -1;
+        }
         /* A console that cannot be read for a while is looked at again. */
-        if (look(ctx, id, &now, &why) == 0 && now.n) {
+        if (r == 0 && now.n) {
             for (size_t i = first_boot_known(&before, &now); r == 0 && i < now.n; i++)
                 r = judge(job, now.v[i], e);
             if (r != 0)

@@ -130,4 +130,14 @@ ask hibernated convert '{}' "$h"
 has 'a hibernated guest is refused' "$dir/hibernated" 'windows-hibernation is not met'
 same 'and not a byte of it is changed' "$before" "$(sha256sum <"$h")"
 
+# ---- the plan of a conversion, in the lab ----
+
+lab_start
+"$hotadd" convert --dry-run --format raw --drivers "$dir/drivers" "$d" >"$dir/plan" 2>"$dir/plan.err"
+has 'the carrier is Amazon'"'"'s image of that version, for its licence' "$dir/plan" \
+    'Windows_Server-2016-English-Full-Base' 'Windows, billed by EC2'
+"$hotadd" convert --dry-run --format raw --drivers "$dir/clean" "$d" >"$dir/plan" 2>&1
+same 'without drivers nothing is begun' 3 $?
+has 'and it says what is missing' "$dir/plan" 'windows-drivers' 'ENA network driver'
+
 finish

@@ -8,13 +8,15 @@ static void lines_are_found_among_others(void **state)
 {
     static const char text[] = "SeaBIOS\r\nhotadd: first-boot: start 1\r\n"
                                "<0>noise hotadd: first-boot: step 1 of 2: dhcp \r\n\r\n"
+                               "hotadd: first-boot: \033[2Jfinished: ok\n"
                                "hotadd: first-boot: finished: o";
     auto_strv struct strv lines = {0};
 
     assert_ok(first_boot_lines(text, sizeof text - 1, &lines, e));
-    assert_int_equal(lines.n, 2);
+    assert_int_equal(lines.n, 3);
     assert_string_equal(lines.v[0], "start 1");
     assert_string_equal(lines.v[1], "step 1 of 2: dhcp ");
+    assert_string_equal(lines.v[2], "?[2Jfinished: ok");
 }
 
 static void put(struct strv *v, const char *letters)

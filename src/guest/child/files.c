@@ -265,15 +265,35 @@ static int file_symlink(void *ctx, const char *target, const char *path, struct 
     return guestfs_ln_s(a->g, target, path) < 0 ? fail(a, e, path) : 0;
 }
 
+/* One by one, so that each gets its list: a folder in between that everyone may write
+ * would let others put their own in the place of what is below. */
+static int make_private_dirs(struct appliance *a, const char *path, struct err *e)
+{
+    for (const char *p = strchr(path + 1, '/');; p = strchr(p + 1, '/')) {
+        auto_free char *dir =
+            p ? str_ndup(path, (size_t)(p - path), e) : str_dup(path, e);
+        struct gfs_stat st;
+
+        if (!dir || file_lstat(a, dir, &st, e) < 0)
+            return -1;
+        if (st.type == GFS_ABSENT &&
+            (guestfs_mkdir(a->g, dir) < 0 ? fail(a, e, dir) : make_private(a, dir, e)) <
+                0)
+            return -1;
+        if (!p)
+            return 0;
+    }
+}
+
 static int file_mkdirs(void *ctx, const char *path, uint32_t mode, struct err *e)
 {
     struct appliance *a = ctx;
 
+    if (a->ntfs)
+        return make_private_dirs(a, path, e);
     if (guestfs_mkdir_p(a->g, path) < 0)
         return fail(a, e, path);
-    if (guestfs_chmod(a->g, (int)mode, path) < 0)
-        return fail(a, e, path);
-    return make_private(a, path, e);
+    return guestfs_chmod(a->g, (int)mode, path) < 0 ? fail(a, e, path) : 0;
 }
 
 static int file_copy(void *ctx, const char *from, const char *to, struct err *e)
