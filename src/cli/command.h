@@ -31,6 +31,7 @@ int cmd_copy(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_undo(int argc, char **argv);
+int cmd_drivers(int argc, char **argv);
 int cmd_forget(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_key(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"resume", "go on with a job that failed or was interrupted", cmd_resume},
     {"undo", "remove what a job made", cmd_undo},
     {"gc", "list or remove what no job accounts for", cmd_gc},
+    {"drivers", "say which of AWS's packages for Windows are at hand", cmd_drivers},
     {"version", "print the version", cmd_version},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])

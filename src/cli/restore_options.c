@@ -26,6 +26,10 @@ static const struct option_def defs[] = {
      "what the guest is to drive: nitro, xen or both (nitro)"},
     {"fix", 0, OPTION_FLAG, AT(fix), NULL,
      "also mend what changes how the guest is administered"},
+    {"windows-gpt", 0, OPTION_FLAG, AT(windows_gpt), NULL,
+     "take a Windows guest on GPT, as a UEFI instance"},
+    {"drivers", 0, OPTION_STRING, AT(drivers), "DIR",
+     "AWS's packages for Windows (/var/lib/hotadd/drivers)"},
 
     {.type = OPTION_HEADING, .help = "The instance"},
     {"name", 0, OPTION_STRING, AT(name), "NAME", "its Name tag (the machine's name)"},

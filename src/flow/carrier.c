@@ -7,6 +7,7 @@
 #include "aws/wait.h"
 #include "base/str.h"
 #include "flow/restore.h"
+#include "flow/windows.h"
 
 #define CARRIER_ROOT_DEVICE "/dev/sda1"
 
@@ -41,7 +42,12 @@ static int check_given(struct aws *aws, const char *id, struct plan *plan, struc
                     "--carrier %s boots by %s and this machine's disks boot by %s; "
                     "choose a carrier of that boot mode, or let hotadd make one",
                     id, i.boot_mode, plan->boot_mode);
-    else if (str_eq(i.platform, "windows"))
+    else if (plan_is_windows(plan) && !str_eq(i.platform, "windows"))
+        r = err_set(e, ERR_REQUIREMENT,
+                    "--carrier %s is no Windows image, so the instance would have no "
+                    "Windows licence; choose one of Amazon's, or let hotadd choose",
+                    id);
+    else if (!plan_is_windows(plan) && str_eq(i.platform, "windows"))
         r = err_set(e, ERR_REQUIREMENT,
                     "--carrier %s is a Windows image, which would be "
                     "billed a Windows licence; this guest is Linux",
@@ -61,6 +67,8 @@ int carrier_plan(struct aws *aws, const struct restore_params *params, struct pl
 
     if (params->carrier)
         return check_given(aws, params->carrier, plan, e);
+    if (plan_is_windows(plan))
+        return windows_carrier_plan(aws, plan, e);
     if (ec2_describe_images(aws,
                             &(struct ec2_query){.filters = by_tag,
                                                 .n_filters = 1,

@@ -22,6 +22,8 @@ struct guest_options guest_options_for(const struct restore_params *params,
         .profile = wanted_profile(params),
         .purpose = kind == RESTORE_CONVERT ? GUEST_CONVERT : GUEST_RESTORE,
         .fix = params->fix,
+        .windows_gpt = params->windows_gpt,
+        .drivers = params->drivers,
     };
 }
 

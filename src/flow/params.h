@@ -47,6 +47,8 @@
     FLAG(skip_digests)                                                                   \
     FLAG(skip_check) /* restore only: do not look into the guest */                      \
     FLAG(fix)                                                                            \
+    FLAG(windows_gpt)   /* a Windows guest on GPT shall boot by UEFI */                  \
+    STR(drivers)        /* folder of AWS's packages for Windows */                       \
     U64(boot_timeout_s) /* for the first boot's status checks */                         \
     FLAG(no_wait)       /* do not wait for the first boot */                             \
     STR(device_root)    /* where attached volumes appear */

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "flow/instance_type.h"
 #include "flow/restore.h"
+#include "flow/windows.h"
 #include "image/image.h"
 #include "proxy/slot.h"
 
@@ -398,6 +399,10 @@ static int say_the_rest(struct look *l, struct err *e)
         return plan_set(&plan->licence, e,
                         "bring your own subscription: EC2 does not bill one for %s",
                         plan->guest);
+    if (plan_is_windows(plan))
+        return plan_set(&plan->licence, e,
+                        "Windows, billed by EC2 with the instance, as "
+                        "the carrier's");
     return plan_set(&plan->licence, e, "none billed by EC2");
 }
 

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "flow/restore.h"
+#include "flow/windows.h"
 #include "proxy/slot.h"
 
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #define KEY_CARRIER_ROOT    "carrier/root"
 #define CONSOLE_LINES       12
 #define DEFAULT_BOOT_WAIT_S 900
+#define WINDOWS_BOOT_WAIT_S 3600 /* drivers, installers and their restarts */
 #define PROMPT_WAIT_NS      (180 * NS_PER_S)
 #define PROMPT_POLL_NS      (3 * NS_PER_S)
 #define SETTLE_TRIES        10
@@ -174,10 +176,13 @@ static int put_volume(struct job *job, struct restore_ctx *ctx,
 {
     const char *device = device_for(i, disk);
     auto_free char *volume = NULL;
+    char windows[WINDOWS_DEVICE_LEN];
 
     if (!device)
         return err_set(e, ERR_UNSUPPORTED, "an instance takes at most %d volumes",
                        PROXY_SLOT_NAMES);
+    if (disk > 0 && plan_is_windows(ctx->plan))
+        device = windows_device(device, windows);
     if (volume_id_of(job, disk, &volume, e) < 0)
         return -1;
     if (!has_volume(i, volume) &&
@@ -339,12 +344,21 @@ int step_first_boot(struct job *job, void *vctx, struct err *e)
 
     if (instance_id(job, &id, e) < 0)
         return -1;
+    /* Without its drivers Windows fails the status checks, so they come after. */
+    if (!ctx->params->no_wait && plan_is_windows(ctx->plan) &&
+        str_eq(ctx->plan->kind, "convert") &&
+        windows_await_first_boot(job, ctx, id,
+                                 ctx->params->boot_timeout_s ? ctx->params->boot_timeout_s
+                                                             : WINDOWS_BOOT_WAIT_S,
+                                 e) < 0)
+        return -1;
     if (!ctx->params->no_wait)
         r = ec2_wait_instance_status_ok(ctx->aws, id, &opt, e);
     if (r < 0 && e->kind == ERR_CANCELLED)
         return -1;
-    console = r < 0 || ctx->params->no_wait ? console_of(ctx, id)
-                                            : console_with_prompt(ctx, id);
+    console = r < 0 || ctx->params->no_wait || plan_is_windows(ctx->plan)
+                  ? console_of(ctx, id)
+                  : console_with_prompt(ctx, id);
     if (r < 0)
         return did_not_boot(job, id, console, e);
     if (ec2_describe_instance(ctx->aws, id, &i, e) < 0)

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (bundle_read(data, size, &b, &e) < 0)
         return 0;
     vec_foreach (f, &b.files)
-        if (f->name[0] == '/' || strstr(f->name, "..") || strchr(f->name, '\\'))
+        if (f->name[0] == '/' || strstr(f->name, "../") || strchr(f->name, '\\'))
             abort();
     return 0;
 }

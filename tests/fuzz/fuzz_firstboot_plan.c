@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fb_plan_parse(&plan, size))
         return 0;
     for (size_t i = 0; i < plan.n_files; i++)
-        if (strstr(plan.files[i].path, "..") || plan.files[i].path[0] == '/')
+        if (strstr(plan.files[i].path, "../") || plan.files[i].path[0] == '/')
             abort();
     for (unsigned i = 0; i < plan.n_steps; i++)
         if (!fb_verb_name(plan.steps[i].verb))

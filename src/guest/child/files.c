@@ -293,7 +293,9 @@ static int file_symlink(void *ctx, const char *target, const char *path, struct 
                                                 : label_like_parent(a, path, e);
 }
 
-/* One by one, so that each has its parent's label. */
+/* One by one, so that each has its parent's label or a list of its own: a folder in
+ * between that everyone may write would let others put their own in the place of what is
+ * below. */
 static int file_mkdirs(void *ctx, const char *path, uint32_t mode, struct err *e)
 {
     struct appliance *a = ctx;

@@ -150,7 +150,7 @@ static int check_drivers(const struct subject *s, struct verdict *v, struct err 
     if (s->options->purpose == GUEST_RESTORE)
         return verdict_not_needed(v, e, "a restored guest has its drivers");
     if (s->windows->drivers_fault)
-        return verdict_unknown(v, e, "%s", s->windows->drivers_fault);
+        return verdict_refused(v, e, "%s", s->windows->drivers_fault);
     if ((wants(s, GUEST_NITRO) && need_package(s, "ena", &found, &missing, e) < 0) ||
         (wants(s, GUEST_XEN) && need_package(s, "pv", &found, &missing, e) < 0))
         return -1;
