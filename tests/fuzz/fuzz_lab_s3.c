@@ -3,19 +3,9 @@
 #include "lab/s3.h"
 #include "lab/s3_request.h"
 
-#include "base/str.h"
+#include "lines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static char *line(const char **p, const char *end, struct err *e)
-{
-    const char *nl = memchr(*p, '\n', (size_t)(end - *p));
-    const char *stop = nl ? nl : end;
-    char *s = str_ndup(*p, (size_t)(stop - *p), e);
-
-    *p = nl ? nl + 1 : end;
-    return s;
-}
 
 static void as_target(const char *uri)
 {
@@ -81,9 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const char *p = (const char *)data, *end = p + len;
     struct err e;
-    auto_free char *uri = line(&p, end, &e);
-    auto_free char *range = line(&p, end, &e);
-    auto_free char *source = line(&p, end, &e);
+    auto_free char *uri = fuzz_line(&p, end, &e);
+    auto_free char *range = fuzz_line(&p, end, &e);
+    auto_free char *source = fuzz_line(&p, end, &e);
 
     if (!uri || !range || !source)
         return 0;

@@ -2,22 +2,11 @@
  * second the path and query, the third X-Amz-Date, the rest the body. */
 #include "lab/sigv4.h"
 
-#include "base/str.h"
+#include "lines.h"
 
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-/* The next line of the input as a C string. */
-static char *line(const char **p, const char *end, struct err *e)
-{
-    const char *nl = memchr(*p, '\n', (size_t)(end - *p));
-    const char *stop = nl ? nl : end;
-    char *s = str_ndup(*p, (size_t)(stop - *p), e);
-
-    *p = nl ? nl + 1 : end;
-    return s;
-}
 
 static void check(const struct http_request *rq)
 {
@@ -39,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     const char *p = (const char *)data, *end = p + len;
     struct http_request rq = {0};
     struct err e = ERR_INIT;
-    char *auth = line(&p, end, &e), *uri = line(&p, end, &e), *date = line(&p, end, &e);
+    char *auth = fuzz_line(&p, end, &e), *uri = fuzz_line(&p, end, &e),
+         *date = fuzz_line(&p, end, &e);
     const char *q = uri ? strchr(uri, '?') : NULL;
 
     if (auth && uri && date) {
