@@ -235,16 +235,18 @@ struct repo_verify_options {
     bool skip_verified;     /* points verified as good… */
     int64_t verified_since; /* …at or after this time (0: ever) */
     bool mark_bad;          /* rename damaged chunks to .N.bad, as a server does */
-    bool no_record;         /* leave the manifests' verify_state alone */
+    bool no_record;         /* do not note the results in the manifests */
 };
 
-/* Gathers the points to verify (name->id NULL: all; time REPO_LATEST means every point
- * of the machine), checks their manifests, indexes and blobs at once, and makes a source
- * whose units are their distinct chunks, point after point. Fetching a unit checks the
- * chunk completely and notes damage instead of failing, so copying the source to a sink
- * that drops everything verifies the store, in parallel. Whenever the last chunk of a
- * point was checked its result is recorded in the manifest, so that an interrupted run
- * goes on with skip_verified. */
+/* Gathers the points to verify (name NULL: all; else as a filter, and time REPO_LATEST
+ * means every point of the machine), checks their manifests, indexes and blobs at once,
+ * and makes a source whose units are their distinct chunks, point after point. Fetching a
+ * unit checks the chunk completely and notes damage instead of failing, so copying the
+ * source to a sink that drops everything verifies the store, in parallel. Whenever the
+ * last chunk of a point was checked its result is recorded in the manifest, below our own
+ * key (a server's verify_state is read, never written), so that an interrupted run goes
+ * on with skip_verified. Of what is encrypted with a key that the repo does not have only
+ * CRCs are checked. */
 int repo_verify_begin(struct repo *r, const struct repo_name *name,
                       const struct repo_verify_options *opt, struct repo_verify **ret,
                       struct err *e) err_warn_unused;
