@@ -18,6 +18,9 @@ struct vhdx_layout {
     uint64_t bat_offset, bat_len; /* the block allocation table's region, bytes */
 };
 
+/* CRC-32C, of a few hundred KiB a file. */
+uint32_t vhdx_crc32c(const uint8_t *p, size_t len);
+
 int vhdx_layout_read(const struct blob *b, struct vhdx_layout *ret,
                      struct err *e) err_warn_unused;
 

@@ -72,10 +72,10 @@ static int check_contents(struct sink *s, const struct proxy_target_how *how,
 /* O_DIRECT where the file system knows it. */
 static int open_file(const char *path, int flags)
 {
-    int fd = open(path, flags | O_DIRECT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+    int fd = open(path, flags | O_DIRECT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0 && errno == EINVAL)
-        fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0666);
+        fd = open(path, flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     return fd;
 }
 

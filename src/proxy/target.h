@@ -16,9 +16,9 @@ struct proxy_target_how {
 
 /* Opens the target for the mover. Nothing is changed before every check has passed.
  *
- * A path that does not exist becomes a file of size_bytes. A file without data (all of it
- * a hole) is made as large as that if it is smaller. One with data is refused
- * (ERR_EXISTS) without force, and emptied with it, unless is_zero.
+ * A path that does not exist becomes a file of size_bytes, mode 0600: disks hold secrets.
+ * A file without data (all of it a hole) is made as large as that if it is smaller. One
+ * with data is refused (ERR_EXISTS) without force, and emptied with it, unless is_zero.
  *
  * A block device is opened O_EXCL and locked; ERR_REQUIREMENT when it or a partition of
  * it is mounted or in use, when it is a partition, or too small. One that seems to hold

@@ -43,9 +43,11 @@ for source in disk.raw stream.vmdk sparse.vmdk disk.qcow2; do
     rm -f "$dir/new.raw"
 done
 
+umask 022
 run verified copy --verify --digest --json "$dir/stream.vmdk" "$dir/new.raw"
 same "with --verify and --digest: exit code" 0 "$code"
 check "and the disk" cmp "$disk" "$dir/new.raw"
+same "nobody else may read a new file" 600 "$(stat -c %a "$dir/new.raw")"
 same "the digest is what the manual says" \
     "$(split -b 4M --filter='sha256sum | cut -c1-64' "$disk" | xxd -r -p | sha256sum | cut -c1-64)" \
     "$(jq -r .digest.value "$dir/verified.out")"

@@ -2,6 +2,8 @@
  * made right, or the fuzzer would never get behind them. */
 #include "image_fuzz.h"
 
+#include "image/vhdx.h"
+
 #include <endian.h>
 #include <string.h>
 
@@ -9,15 +11,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void seal(uint8_t *p, size_t len)
 {
-    uint32_t crc = UINT32_MAX;
+    uint32_t crc;
 
     memset(p + 4, 0, 4);
-    for (size_t i = 0; i < len; i++) {
-        crc ^= p[i];
-        for (int k = 0; k < 8; k++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
-    }
-    crc = htole32(~crc);
+    crc = htole32(vhdx_crc32c(p, len));
     memcpy(p + 4, &crc, sizeof crc);
 }
 
