@@ -207,7 +207,7 @@ int repo_backup_begin(struct repo *r, const struct repo_name *name,
     auto_repo_backup struct repo_backup *b = NULL;
     auto_free char *unused = NULL;
 
-    if (check_options(r, opt, e) < 0)
+    if (repo_name_check(name, e) < 0 || check_options(r, opt, e) < 0)
         return -1;
     b = mem_zalloc(1, sizeof *b, e);
     if (!b)

@@ -219,6 +219,12 @@ static int check_fingerprint(const struct repo_key *k, const char *said, struct 
     return 0;
 }
 
+/* A string that jansson holds: it frees memory as it is. */
+static void wipe_text(const char *text)
+{
+    secret_wipe((char *)(uintptr_t)text, strlen(text));
+}
+
 static int parse_object(const json_t *o, const struct secret *password,
                         struct repo_key **ret, struct err *e)
 {
@@ -231,8 +237,10 @@ static int parse_object(const json_t *o, const struct secret *password,
 
     if (r == 0)
         r = json_need_str(o, "data", &text, e);
-    if (r == 0)
+    if (r == 0) {
         r = base64_decode(text, strlen(text), &data, e);
+        wipe_text(text);
+    }
     if (r == 0)
         r = buf_check(&data, e) < 0 || buf_check(&f.salt, e) < 0 ? -1 : 0;
     if (r == 0)
@@ -349,8 +357,9 @@ static int key_text(const struct kdf *f, const struct secret *password, char **r
         o = json_pack("{s:o,s:s,s:s,s:s,s:s}", "kdf", kdf_json(f), "created", now,
                       "modified", now, "data", buf_str(&b64), "fingerprint", fp);
         r = o ? json_text(o, ret, e) : err_nomem(e);
+        if (o)
+            wipe_text(json_string_value(json_object_get(o, "data")));
     }
-    /* jansson's own copy is freed unwiped: it is in the file, which we write at once. */
     if (data.data)
         secret_wipe(data.data, data.cap);
     if (b64.data)

@@ -113,6 +113,9 @@ int repo_walk(struct repo *r, const struct repo_name *filter,
     struct walk w = {.repo = r, .filter = filter, .each = each, .ctx = ctx};
     auto_free char *path = NULL;
 
+    if (filter && ((filter->ns && !repo_ns_valid(filter->ns)) ||
+                   (filter->id && !repo_id_valid(filter->id))))
+        return err_set(e, ERR_USAGE, "a namespace or ID that cannot be");
     /* A namespace that is named need not be searched for. */
     if (!filter || !filter->ns)
         return walk_ns(&w, "", 0, e);

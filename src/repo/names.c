@@ -120,6 +120,17 @@ char *repo_point_path(const char *ns, const char *type, const char *id, int64_t 
     return group ? str_fmt(e, "%s/%s", group, repo_time_text(time, text)) : NULL;
 }
 
+int repo_name_check(const struct repo_name *n, struct err *e)
+{
+    if (!n->ns || !repo_ns_valid(n->ns))
+        return err_set(e, ERR_USAGE, "'%.200s' cannot be a namespace",
+                       n->ns ? n->ns : "");
+    if (!n->id || !repo_id_valid(n->id))
+        return err_set(e, ERR_USAGE, "'%.200s' cannot be a machine's ID",
+                       n->id ? n->id : "");
+    return 0;
+}
+
 void repo_name_release(struct repo_name *n)
 {
     free(n->ns);

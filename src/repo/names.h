@@ -14,6 +14,8 @@ extern const char *const repo_types[3]; /* "ct", "host", "vm": sorted */
 bool repo_id_valid(const char *s);
 /* Components of that kind joined with '/', at most 7 and 256 characters; "" too. */
 bool repo_ns_valid(const char *s);
+/* Callers may have made a name themselves: ERR_USAGE unless both are such. */
+int repo_name_check(const struct repo_name *n, struct err *e) err_warn_unused;
 /* As repo_id_valid, with an extension "fidx", "didx" or "blob". */
 bool repo_file_valid(const char *s);
 bool repo_type_valid(const char *s);

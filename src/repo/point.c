@@ -10,6 +10,7 @@
 #include "repo/key.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 
 /* ---- manifests and blobs ---- */
@@ -253,7 +254,7 @@ int repo_point_open(struct repo *r, const struct repo_name *name, struct repo_po
     auto_repo_point struct repo_point *p = NULL;
     struct repo_place at = {.ns = name->ns, .type = "vm", .id = name->id};
 
-    if (find_time(r, name, &at.time, e) < 0)
+    if (repo_name_check(name, e) < 0 || find_time(r, name, &at.time, e) < 0)
         return -1;
     p = mem_zalloc(1, sizeof *p, e);
     if (!p)
@@ -381,20 +382,23 @@ static int remove_empty_group(struct repo *r, const char *group, struct err *e)
     vec_release(&times);
     if (n)
         return 0;
-    return ops->remove(r->store, group, "notes", e) < 0 ||
-                   ops->remove(r->store, group, "owner", e) < 0 ||
-                   ops->remove_dir(r->store, group, e) < 0
-               ? -1
-               : 0;
+    if (ops->remove(r->store, group, "notes", e) < 0 ||
+        ops->remove(r->store, group, "owner", e) < 0)
+        return -1;
+    /* Something that is not ours may lie there: then it stays. */
+    return ops->remove_dir(r->store, group, e) < 0 && e->sys_errno != ENOTEMPTY ? -1 : 0;
 }
 
 int repo_point_remove(struct repo *r, const struct repo_name *name, struct err *e)
 {
-    auto_free char *group = repo_group_path(name->ns, "vm", name->id, e), *path = NULL;
+    auto_free char *group = NULL, *path = NULL;
     auto_fd int store_lock = -1, lock = -1;
     struct repo_inside in;
     int64_t time;
 
+    if (repo_name_check(name, e) < 0)
+        return -1;
+    group = repo_group_path(name->ns, "vm", name->id, e);
     if (!group || r->store->ops->lock_writers(r->store, &store_lock, e) < 0 ||
         find_time(r, name, &time, e) < 0)
         return -1;

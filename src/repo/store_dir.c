@@ -1,8 +1,8 @@
 /* A repository in a directory (format, sections 6 and 9); see store.h.
  *
- * Nothing outside the directory is ever reached: paths are opened beneath its descriptor
- * without following symbolic links. Files appear by rename, so a crash leaves at most
- * temporary names, and chunks that nobody names yet. What must be durable before
+ * Nothing outside the directory is ever read or written: paths are opened beneath its
+ * descriptor without following symbolic links. Files appear by rename, so a crash leaves
+ * at most temporary names, and chunks that nobody names yet. What must be durable before
  * something else is written is made so by sync(). */
 #include "repo/store.h"
 
@@ -154,26 +154,49 @@ static int create_tmp(int dir, const char *name, char *tmp, size_t tmp_len, mode
     return openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
+/* Gives the nameless file its name. One that has it already is replaced: it is empty or
+ * damaged, or another writer was as quick and its chunk is as good as ours. */
+static int link_chunk(int dir, int fd, const char *name)
+{
+    char self_fd[40], tmp[STORE_CHUNK_PATH_LEN + 16], random[7];
+
+    snprintf(self_fd, sizeof self_fd, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self_fd, dir, name, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return -1;
+    snprintf(tmp, sizeof tmp, "%s.tmp_%s", name, rand_hex(random, 6));
+    if (linkat(AT_FDCWD, self_fd, dir, tmp, AT_SYMLINK_FOLLOW) < 0)
+        return -1;
+    if (renameat(dir, tmp, dir, name) == 0)
+        return 0;
+    unlinkat(dir, tmp, 0);
+    return -1;
+}
+
+/* Without a name a crash leaves nothing of it; not every file system has that. */
 static int dir_chunk_write(struct store *s, const unsigned char *digest, const void *head,
                            size_t head_len, const void *body, size_t body_len,
                            bool replace, struct err *e)
 {
-    char path[STORE_CHUNK_PATH_LEN], tmp[STORE_CHUNK_PATH_LEN + 16];
+    char path[STORE_CHUNK_PATH_LEN], tmp[STORE_CHUNK_PATH_LEN + 16] = "";
     const char *name = chunk_name(digest, path) + 5;
     auto_fd int dir = open_prefix(s, chunk_name(digest, path), e);
     int fd, r;
 
     if (dir < 0)
         return -1;
-    fd = create_tmp(dir, name, tmp, sizeof tmp, 0644);
+    fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+        fd = create_tmp(dir, name, tmp, sizeof tmp, 0644);
     if (fd < 0)
         return dir_sys(s, path, "create", e);
     r = write_both(fd, head, head_len, body, body_len, s->desc, e);
+    if (r == 0 && (*tmp ? renameat(dir, tmp, dir, name) : link_chunk(dir, fd, name)) < 0)
+        r = dir_sys(s, path, "name it", e);
     if (close(fd) < 0 && r == 0)
         r = dir_sys(s, path, "close", e);
-    if (r == 0 && renameat(dir, tmp, dir, name) < 0)
-        r = dir_sys(s, path, "rename", e);
-    if (r < 0)
+    if (r < 0 && *tmp)
         unlinkat(dir, tmp, 0);
     return r;
 }
@@ -257,7 +280,7 @@ static int dir_list(struct store *s, const char *dir, store_list_fn *each, void 
     DIR *d;
 
     if (fd < 0)
-        return errno == ENOENT ? 0 : dir_sys(s, dir, "open", e);
+        return errno == ENOENT || errno == ENOTDIR ? 0 : dir_sys(s, dir, "open", e);
     d = fdopendir(fd);
     if (!d) {
         close(fd);

@@ -263,6 +263,18 @@ static int insert_bad(struct repo_verify *v, struct bad_chunk b, struct err *e)
     return 0;
 }
 
+/* While a collection runs nothing is renamed; the next verification does. The lock is not
+ * held for longer, so as not to keep a collection from starting. */
+static int mark_bad(struct repo_verify *v, const unsigned char *digest, struct err *e)
+{
+    struct store *s = v->repo->store;
+    auto_fd int lock = -1;
+
+    if (s->ops->lock_writers(s, &lock, e) < 0)
+        return e->kind == ERR_BUSY ? 0 : -1;
+    return s->ops->chunk_mark_bad(s, digest, e);
+}
+
 static int note_chunk(struct repo_verify *v, const unsigned char *digest,
                       enum repo_damage_kind kind, struct err *e)
 {
@@ -273,7 +285,7 @@ static int note_chunk(struct repo_verify *v, const unsigned char *digest,
         return -1;
     memcpy(b.digest, digest, sizeof b.digest);
     if (v->opt.mark_bad && is_markable(kind))
-        r = v->repo->store->ops->chunk_mark_bad(v->repo->store, digest, e);
+        r = mark_bad(v, digest, e);
     if (r == 0) {
         pthread_mutex_lock(&v->lock);
         r = insert_bad(v, b, e);
@@ -421,6 +433,17 @@ int verify_chunk(struct repo_verify *v, struct verify_disk *d, uint64_t i, void 
 
 /* ---- beginning and end ---- */
 
+/* A store that another machine claims must not be changed: better said at once. */
+static int may_mark(struct repo_verify *v, struct err *e)
+{
+    auto_fd int lock = -1;
+
+    if (!v->opt.mark_bad ||
+        v->repo->store->ops->lock_writers(v->repo->store, &lock, e) == 0)
+        return 0;
+    return e->kind == ERR_BUSY ? 0 : -1;
+}
+
 int repo_verify_begin(struct repo *r, const struct repo_name *name,
                       const struct repo_verify_options *opt, struct repo_verify **ret,
                       struct err *e)
@@ -434,7 +457,9 @@ int repo_verify_begin(struct repo *r, const struct repo_name *name,
     pthread_mutex_init(&v->lock, NULL);
     v->repo = r;
     v->opt = *opt;
-    n = repo_walk(r, name, gather, &g, e);
+    n = may_mark(v, e);
+    if (n == 0)
+        n = repo_walk(r, name, gather, &g, e);
     if (n == 0 && v->points.n == 0 && v->skipped == 0 && name && name->id)
         n = err_set(e, ERR_NOT_FOUND, "%s has no finished point of vm/%s", r->store->desc,
                     name->id);

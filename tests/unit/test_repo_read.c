@@ -201,6 +201,38 @@ static void test_names(void **state)
     assert_false(repo_ns_valid("a/b/c/d/e/f/g/h"));
 }
 
+static void test_proxmox_configurations(void **state)
+{
+    static const char text[] =
+        "#qmdump#map:scsi1:drive-other:local:raw:\n"
+        "bios: ovmf\nboot: order=virtio0;ide2;scsi1\ncores: 4\nsockets: 2\n"
+        "efidisk0: local:x,pre-enrolled-keys=1\nide2: a.iso,media=cdrom\n"
+        "memory: 2048\nname: web 01\nnet0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n"
+        "net1: model=e1000,macaddr=BC:24:11:00:00:02\n"
+        "scsi1: local:b\nscsi0: local:a\nvirtio0: local:c,size=3G\n"
+        "[old]\nname: no\nide0: local:z\n";
+    auto_described struct described d = {0};
+    struct machine *m;
+
+    assert_ok(repo_pveconf_parse(text, strlen(text), "100", &d, e));
+    m = d.machine;
+    assert_string_equal(m->name, "web 01");
+    assert_int_equal(m->cpus, 8);
+    assert_int_equal(m->memory_bytes, 2048ull << 20);
+    assert_int_equal(m->firmware, FIRMWARE_UEFI);
+    assert_true(m->secure_boot);
+    assert_int_equal(d.archives.n, 3);
+    assert_string_equal(d.archives.v[0], "drive-virtio0.img");
+    assert_string_equal(d.archives.v[1], "drive-other.img");
+    assert_string_equal(d.archives.v[2], "drive-scsi0.img");
+    assert_string_equal(m->disks.v[1].name, "scsi1");
+    assert_int_equal(m->nics.n, 2);
+    assert_string_equal(m->nics.v[0].mac, "BC:24:11:00:00:01");
+    assert_string_equal(m->nics.v[0].network, "vmbr0");
+    assert_string_equal(m->nics.v[1].model, "e1000");
+    assert_string_equal(m->nics.v[1].mac, "BC:24:11:00:00:02");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_there_is_listed),
         cmocka_unit_test(test_equal_ranges),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_proxmox_configurations),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
 }

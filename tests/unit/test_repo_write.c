@@ -4,6 +4,8 @@
 
 #include "repo/key.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 static void compare(struct repo *r, const char *id, const struct kit_disk *d)
@@ -264,6 +266,145 @@ static void test_machine_survives(void **state)
     free(d.data);
 }
 
+/* ---- many threads, as the mover's workers ---- */
+
+#define N_THREADS 4
+
+struct share {
+    pthread_t thread;
+    struct sink *sink;           /* write to it, or */
+    struct source *source;       /* read all of it */
+    const struct kit_disk *disk; /* borrowed */
+    unsigned me;
+    int r;
+    struct err e;
+};
+
+static int write_share(struct share *x)
+{
+    uint64_t step = x->sink->block_bytes, size = x->disk->size;
+
+    for (uint64_t at = x->me * step; at < size; at += N_THREADS * step) {
+        size_t n = size - at < step ? (size_t)(size - at) : (size_t)step;
+        const unsigned char *p = x->disk->data + at;
+
+        if (kit_is_zero(p, n) ? x->sink->ops->zero(x->sink, at, n, &x->e) < 0
+                              : x->sink->ops->write(x->sink, p, n, at, &x->e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Each thread its part of the units. */
+static int read_share(struct share *x)
+{
+    struct source *s = x->source;
+    void *buf = NULL;
+    struct unit u;
+    int r = 0;
+
+    assert_int_equal(posix_memalign(&buf, 4096, 4 << 20), 0);
+    for (uint64_t at = 0, n = 0; at < s->size_bytes && r == 0; at += u.len, n++) {
+        r = source_unit_at(s, at, 4 << 20, &u, &x->e);
+        if (r == 0 && u.kind == UNIT_DATA && n % N_THREADS == x->me)
+            r = source_fetch(s, &u, buf, &x->e);
+    }
+    free(buf);
+    return r;
+}
+
+static void *share_main(void *arg)
+{
+    struct share *x = arg;
+
+    x->r = x->sink ? write_share(x) : read_share(x);
+    return NULL;
+}
+
+static void run_threads(struct sink *sink, struct source *source,
+                        const struct kit_disk *d)
+{
+    struct share x[N_THREADS] = {0};
+
+    for (unsigned i = 0; i < N_THREADS; i++) {
+        x[i] = (struct share){.sink = sink, .source = source, .disk = d, .me = i};
+        assert_int_equal(pthread_create(&x[i].thread, NULL, share_main, &x[i]), 0);
+    }
+    for (unsigned i = 0; i < N_THREADS; i++) {
+        pthread_join(x[i].thread, NULL);
+        if (x[i].r < 0)
+            fail_msg("%s", x[i].e.msg);
+    }
+}
+
+static void test_many_threads(void **state)
+{
+    struct repo_key *k = kit_key();
+    struct repo_options ro = {.key = k};
+    struct repo_backup_options o = {.chunk_bytes = 64 << 10, .crypt = REPO_CRYPT_ENCRYPT};
+    struct kit_disk d = kit_make_disk(60 * 65536 + 5, 65536);
+    struct repo_name n = kit_name("", "threads");
+    struct repo_verify_options vo = {0};
+    struct repo_verify_stats vs;
+    struct repo_damages damages = {0};
+    struct repo_backup_stats st;
+    struct machine *m = kit_machine("threads");
+    struct repo_backup *b = NULL;
+    struct repo_verify *v = NULL;
+    struct sink *s = NULL;
+    struct repo *r = NULL;
+
+    assert_ok(repo_open_dir(kit_path("store2"), REPO_CREATE, &ro, &r, e));
+    assert_ok(repo_backup_begin(r, &n, &o, &b, NULL, e));
+    assert_ok(repo_backup_disk(b, "drive-scsi0.img", d.size, NULL, &s, e));
+    run_threads(s, NULL, &d);
+    assert_ok(repo_backup_finish(b, m, &st, e));
+    assert_int_equal(st.chunks, 61);
+    repo_backup_free(b);
+    machine_free(m);
+    assert_ok(kit_restore(r, "threads", d.data, d.size, e));
+    assert_ok(repo_verify_begin(r, NULL, &vo, &v, e));
+    run_threads(NULL, repo_verify_source(v), NULL);
+    assert_ok(repo_verify_finish(v, &vs, &damages, e));
+    assert_int_equal(damages.n, 0);
+    assert_true(vs.points >= 1 && vs.points_bad == 0);
+    repo_verify_free(v);
+    free(d.data);
+    repo_free(r);
+    repo_key_free(k);
+}
+
+/* A server's collection holds the lock: we wait for it, and it for us. */
+static void test_out_of_the_way_of_a_collection(void **state)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct repo_backup_options o = {0};
+    struct repo_name n = kit_name("", "gc");
+    struct repo_backup *b = NULL;
+    struct repo *r = NULL;
+    int fd, status;
+    pid_t pid;
+
+    assert_ok(repo_open_dir(kit_path("store2"), REPO_CREATE, NULL, &r, e));
+    fd = open(kit_path("store2/.lock"), O_RDWR);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &l), 0);
+    assert_fails(repo_backup_begin(r, &n, &o, &b, NULL, e), ERR_BUSY,
+                 "garbage collection");
+    close(fd);
+    assert_ok(repo_backup_begin(r, &n, &o, &b, NULL, e));
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        /* As a server asks: a POSIX lock. */
+        fd = open(kit_path("store2/.lock"), O_RDWR);
+        _exit(fcntl(fd, F_SETLK, &l) == 0 ? 1 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    repo_backup_free(b);
+    repo_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +415,8 @@ int main(void)
         cmocka_unit_test(test_unwritten_chunks_are_noticed_and_removed),
         cmocka_unit_test(test_two_writers),
         cmocka_unit_test(test_machine_survives),
+        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_out_of_the_way_of_a_collection),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
 }
