@@ -1,6 +1,7 @@
 /* A virtual machine's description; see machine.h. */
 #include "disk/machine.h"
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -37,6 +38,43 @@ void machine_free(struct machine *m)
     free(m->guest_id);
     free(m->name);
     free(m);
+}
+
+static int list_disks(const struct machine *m, const char *what, const char *disk,
+                      struct err *e)
+{
+    auto_buf struct buf b = BUF_INIT;
+
+    for (size_t i = 0; i < m->disks.n; i++)
+        buf_addf(&b, "%s%zu (%s)", i ? ", " : "", i + 1, m->disks.v[i].name);
+    if (disk)
+        return err_set(e, ERR_USAGE, "%s has no disk \"%s\"; it has %s", what, disk,
+                       buf_str(&b));
+    return err_set(e, ERR_USAGE, "%s has several disks, say which: %s", what,
+                   buf_str(&b));
+}
+
+int machine_disk_find(const struct machine *m, const char *what, const char *disk,
+                      size_t *ret, struct err *e)
+{
+    struct err ignored;
+    uint64_t n;
+
+    if (!disk && m->disks.n == 1) {
+        *ret = 0;
+        return 0;
+    }
+    if (!disk)
+        return list_disks(m, what, NULL, e);
+    for (size_t i = 0; i < m->disks.n; i++)
+        if (str_eq(m->disks.v[i].name, disk)) {
+            *ret = i;
+            return 0;
+        }
+    if (str_to_u64(disk, &n, &ignored) < 0 || n < 1 || n > m->disks.n)
+        return list_disks(m, what, disk, e);
+    *ret = (size_t)n - 1;
+    return 0;
 }
 
 const char *firmware_name(enum firmware f)

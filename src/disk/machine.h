@@ -43,6 +43,11 @@ void machine_free(struct machine *m);
 DEFINE_AUTO_PTR(struct machine, machine_free)
 #define auto_machine auto_call(machine_free_autop)
 
+/* The disk that `disk` names: its number, counting from 1, or its name; NULL: the only
+ * one there is. ERR_USAGE lists the disks of `what`. */
+int machine_disk_find(const struct machine *m, const char *what, const char *disk,
+                      size_t *ret, struct err *e) err_warn_unused;
+
 const char *firmware_name(enum firmware f); /* "bios", "uefi", "unknown" */
 
 /* For --json, plans and the journal: names, sizes and hardware, not the sources. The

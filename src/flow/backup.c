@@ -144,6 +144,24 @@ static int name_vm(struct backup *b, struct vm_backup *v, struct err *e)
     return 0;
 }
 
+/* A copy within one repository: all of its chunks are there already. */
+static int base_on_source(struct backup *b, struct vm_backup *v, struct err *e)
+{
+    auto_free char *point = NULL;
+    struct repo_name name = {0};
+    struct err ignored = ERR_INIT;
+
+    if (!v->src.point || !str_eq(b->p->from.at, b->p->repo.at))
+        return 0;
+    point = str_ndup(v->src.pinned, strcspn(v->src.pinned, "#"), e);
+    if (!point || repo_name_parse(point, &name, e) < 0)
+        return -1;
+    if (repo_point_open(b->repo.repo, &name, &v->base, &ignored) == 0)
+        v->base_text = flow_point_text(&name, name.time, e);
+    repo_name_release(&name);
+    return v->base && !v->base_text ? -1 : 0;
+}
+
 /* A base that was asked for must be there. One that we would like to have may be missing
  * or damaged: then everything is read. */
 static int open_base(struct backup *b, struct vm_backup *v, struct err *e)
@@ -167,9 +185,10 @@ static int open_base(struct backup *b, struct vm_backup *v, struct err *e)
         *e = why;
         return err_prefix(e, "the base");
     }
-    if (why.kind != ERR_NOT_FOUND)
-        log_warning("%s: a backup without base, since the newest point cannot be it: %s",
-                    v->name.id, why.msg);
+    if (why.kind == ERR_NOT_FOUND)
+        return base_on_source(b, v, e);
+    log_warning("%s: a backup without base, since the newest point cannot be it: %s",
+                v->name.id, why.msg);
     return 0;
 }
 

@@ -2,7 +2,6 @@
  * leaves nothing but the shared lock's file, which the kernel unlocks. */
 #include "flow/open_source.h"
 
-#include "base/buf.h"
 #include "base/str.h"
 #include "image/image.h"
 
@@ -23,40 +22,6 @@ void flow_source_close(struct flow_source *s)
 }
 
 /* ---- recovery points ---- */
-
-static int say_disks(const struct machine *m, const char *source, const char *disk,
-                     struct err *e)
-{
-    auto_buf struct buf b = BUF_INIT;
-
-    for (size_t i = 0; i < m->disks.n; i++)
-        buf_addf(&b, "%s%zu (%s)", i ? ", " : "", i + 1, m->disks.v[i].name);
-    return err_set(e, ERR_USAGE, "%s: %s \"%s\"; it has %s", source,
-                   disk ? "there is no disk" : "say which disk", disk ? disk : "",
-                   buf_str(&b));
-}
-
-static int find_disk(const struct machine *m, const char *source, const char *disk,
-                     size_t *ret, struct err *e)
-{
-    struct err ignored;
-    uint64_t n;
-
-    if (!disk && m->disks.n != 1)
-        return say_disks(m, source, NULL, e);
-    *ret = 0;
-    if (!disk)
-        return 0;
-    for (size_t i = 0; i < m->disks.n; i++)
-        if (str_eq(m->disks.v[i].name, disk)) {
-            *ret = i;
-            return 0;
-        }
-    if (str_to_u64(disk, &n, &ignored) < 0 || n < 1 || n > m->disks.n)
-        return say_disks(m, source, disk, e);
-    *ret = (size_t)n - 1;
-    return 0;
-}
 
 /* The machine keeps that disk alone. */
 static void keep_disk(struct machine *m, size_t keep)
@@ -102,7 +67,7 @@ static int open_point(const struct source_spec *spec, const char *vm, const char
     if (r < 0 || repo_point_machine(ret->point, &ret->machine, e) < 0)
         return -1;
     if (disk || which == ONE_DISK) {
-        if (find_disk(ret->machine, vm, disk, &ret->point_disk, e) < 0)
+        if (machine_disk_find(ret->machine, vm, disk, &ret->point_disk, e) < 0)
             return -1;
         keep_disk(ret->machine, ret->point_disk);
     }

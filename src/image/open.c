@@ -326,43 +326,6 @@ int image_open(const char *path_or_uri, const struct image_options *opt,
 
 /* ----------------------------------------------------------------------- one disk */
 
-static int list_disks(const struct machine *m, const char *path, const char *disk,
-                      struct err *e)
-{
-    auto_buf struct buf b = BUF_INIT;
-
-    for (size_t i = 0; i < m->disks.n; i++)
-        buf_addf(&b, "%s%zu (%s)", i ? ", " : "", i + 1, m->disks.v[i].name);
-    if (disk)
-        return err_set(e, ERR_USAGE, "%s has no disk \"%s\"; it has %s", path, disk,
-                       buf_str(&b));
-    return err_set(e, ERR_USAGE, "%s has several disks, say which: %s", path,
-                   buf_str(&b));
-}
-
-static int find_disk(const struct machine *m, const char *path, const char *disk,
-                     size_t *ret, struct err *e)
-{
-    struct err ignored;
-    uint64_t n;
-
-    if (!disk && m->disks.n == 1) {
-        *ret = 0;
-        return 0;
-    }
-    if (!disk)
-        return list_disks(m, path, NULL, e);
-    for (size_t i = 0; i < m->disks.n; i++)
-        if (str_eq(m->disks.v[i].name, disk)) {
-            *ret = i;
-            return 0;
-        }
-    if (str_to_u64(disk, &n, &ignored) < 0 || n < 1 || n > m->disks.n)
-        return list_disks(m, path, disk, e);
-    *ret = (size_t)n - 1;
-    return 0;
-}
-
 /* "vm.ova#2" is disk 2 of vm.ova, unless a file has that name. */
 static int split_fragment(const char *arg, const char *disk, char **ret_path,
                           const char **ret_disk, struct err *e)
@@ -390,7 +353,7 @@ int image_open_disk(const char *path_or_uri, const char *disk,
         return -1;
     /* Once for the names (no disk of a description is opened), once for the disk. */
     if (open_path(path, opt, IMAGE_NO_DISKS, &list, e) < 0 ||
-        find_disk(list, path, disk, &i, e) < 0)
+        machine_disk_find(list, path, disk, &i, e) < 0)
         return -1;
     if (!list->disks.v[i].source) {
         if (open_path(path, opt, i, &m, e) < 0)

@@ -129,6 +129,11 @@ same "the next copy reads what differs" 4194304 "$(backed away '.bytes - .reused
 same_disk "and is the same again" "$dir/web-1.raw" source=web01 "repo=$dir/away" disk=1
 same "the machine's description travels" "$(backed one .bytes)" "$(backed away .bytes)"
 
+run clone backup --json --repo "$repo" --from "$repo" --vm web02 web01
+exits clone 0 "a point becomes another machine's in the same repository"
+same "without a byte being read" "0 0" "$(backed clone '"\(.bytes - .reused_bytes) \(.new_chunks)"')"
+same_disk "and is the same there" "$dir/web-1.raw" source=web02 "repo=$repo" disk=1
+
 # ---- removing ----
 
 run forget forget --repo "$repo" web01

@@ -39,7 +39,7 @@ check "and is the same" cmp "$dir/m-2.raw" "$dir/copy.raw"
 # ---- volumes from a point ----
 
 volumes() { # JOB: the files of its volumes, in the order of the disks
-    job_field "$1" '[.resources[] | select(.kind == "volume")] | sort_by(.key)[].id' |
+    job_field "$1" '[.resources[] | select(.key | test("^volume/[0-9]+$"))] | sort_by(.key)[].id' |
         sed "s|.*|$lab_dir/volumes/&.raw|"
 }
 # holds NAME JOB RAW...: its volumes begin with the disks' bytes.

@@ -103,7 +103,7 @@ static void test_one_disk_of_a_point(void **state)
                  "has one disk only");
     spec.source = "101@2026-01-02T03:04:05Z";
     assert_fails(flow_source_open_disk(&spec, "scsi9", NULL, &two, e), ERR_USAGE,
-                 "there is no disk \"scsi9\"; it has 1 (");
+                 "has no disk \"scsi9\"; it has 1 (");
 }
 
 static void test_namespaces(void **state)
