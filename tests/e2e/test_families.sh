@@ -6,15 +6,15 @@
 # port where its root is and which address it has. Before its conversion it must not come
 # that far: without that the rest proves nothing.
 #
-# By default the one guest that has most of it in it; HOTADD_TEST_FAMILIES=all, or names,
-# for others. Guests are cached (tools/make-guest).
+# By default one guest that is quick to build; HOTADD_TEST_FAMILIES=all, or names, for
+# others. Guests are cached (tools/make-guest).
 #
 # usage: test_families.sh HOTADD-GUEST
 set -u
 # shellcheck source=tests/e2e/guest_lib.sh
 . "$(dirname "$0")/guest_lib.sh"
 guest=${1:?usage: test_families.sh HOTADD-GUEST}
-which=${HOTADD_TEST_FAMILIES:-lvm-uefi}
+which=${HOTADD_TEST_FAMILIES:-ext2}
 
 # name, what the root must be afterwards, the options of make-guest. Pairwise: not every
 # combination, but every pair of those that could disturb each other.

@@ -235,7 +235,33 @@ make_small_disks() {
 		small_core "$root" i386-pc "$work/core" msdos
 		embed_grub "$disk" "$root/usr/lib/grub/i386-pc/boot.img" "$work/core"
 	fi
-	fill_disks "$disk" "$second" "$root"
+	case $layout-$fs in
+	plain-ext[234]) fill_ext "$disk" "$root" ;;
+	*)
+		say 'making the file systems in the appliance'
+		fill_disks "$disk" "$second" "$root" ;;
+	esac
+}
+
+# ext_partition DISK NUMBER TYPE TREE
+ext_partition() {
+	local sectors
+	read -r _ sectors < <(geometry "$1" "$2")
+	truncate --size $((sectors * 512)) "$work/part"
+	run mke2fs -q -F -t "$3" -U "$(new_uuid)" -O ^metadata_csum_seed -m 1 \
+		-E lazy_itable_init=0,root_owner=0:0 -d "$4" "$work/part"
+	put_partition "$1" "$2" "$work/part"
+}
+
+# From the tree at once, which takes seconds where the appliance takes a minute.
+fill_ext() {
+	local disk=$1 root=$2
+	if [ -n "$boot_fs" ]; then
+		mv "$root/boot" "$work/boot"
+		mkdir "$root/boot"
+		ext_partition "$disk" "$(boot_partition)" "$boot_fs" "$work/boot"
+	fi
+	ext_partition "$disk" "$(root_partition)" "$fs" "$root"
 }
 
 # The tree travels as a file system of its own, which the appliance copies from.
@@ -247,7 +273,7 @@ fill_disks() {
 	appliance_script "$second" >"$work/script"
 	run guestfish --no-progress-bars --format=raw -a "$disk" \
 		$([ "$layout" != raid ] || echo --format=raw -a "$second") \
-		--format=raw --ro -a "$work/tree" -f "$work/script"
+		--format=raw -a "$work/tree" -f "$work/script"
 	rm -f "$work/tree"
 }
 
@@ -291,6 +317,6 @@ build_small() {
 	configure_report "$work/root"
 	small_initramfs "$work/root"
 	small_menu "$work/root"
-	say 'making the disks in the appliance'
+	say 'making the disks'
 	make_small_disks "$work/$name-disk1.raw" "$work/$name-disk2.raw" "$work/root"
 }
