@@ -21,6 +21,7 @@
 #define PARAMETERS_KEY    SERVICE_KEY "\\Parameters"
 #define PROGRAM_MAX_BYTES (16u << 20)
 #define BOOT_LIMIT        8
+#define MAX_STAGED        2000 /* the service takes a few more */
 
 static const char why[] = "drivers can only be installed by the running Windows";
 
@@ -29,6 +30,7 @@ struct staging {
     struct edits *x;
     char *folder;            /* owned: "/Windows/HotAdd" */
     struct buf files, steps; /* lines of the plan */
+    size_t n_files;
     struct strv device_path; /* folders of drivers, relative */
 };
 
@@ -82,6 +84,12 @@ static int stage(struct staging *st, const char *name, const struct buf *data,
     unsigned char digest[SHA256_BYTES];
     char hex[SHA256_HEX_LEN];
 
+    if (++st->n_files > MAX_STAGED)
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "AWS's packages have more than %d files; leave those out that this "
+            "guest does not need",
+            MAX_STAGED);
     digest_sha256(buf_str(data), data->len, digest);
     buf_addf(&st->files, "file\t%s\t%s\n", str_hex(hex, digest, sizeof digest), name);
     if (!path || buf_check(&st->files, e) < 0)
@@ -338,6 +346,8 @@ static int hold_crashes(struct staging *st, struct err *e)
 static int register_service(struct staging *st, const char *plan_digest, struct err *e)
 {
     static const char what[] = "first-boot service registered";
+    static const char *const progress[] = {"Boots", "Next", "Running", "Failed",
+                                           "Restart"};
     auto_strv struct strv needs = {0};
     struct edits *x = st->x;
 
@@ -354,6 +364,10 @@ static int register_service(struct staging *st, const char *plan_digest, struct 
                  e) < 0 ||
         edit_strv(x, WIN_CCS, SERVICE_KEY, "DependOnService", &needs, what, e) < 0)
         return -1;
+    /* How far a first boot got that was interrupted: this is another plan's. */
+    for (size_t i = 0; i < sizeof progress / sizeof progress[0]; i++)
+        if (edit_delete_value(x, WIN_CCS, PARAMETERS_KEY, progress[i], what, e) < 0)
+            return -1;
     return edit_str(x, WIN_CCS, PARAMETERS_KEY, "PlanSha256", REG_T_SZ, plan_digest, what,
                     e);
 }
