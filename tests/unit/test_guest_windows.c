@@ -289,6 +289,16 @@ static void a_restore_and_an_import_ask_for_less(void **state)
     is(f, "windows-clock", FINDING_NOT_NEEDED, "");
 }
 
+static void a_machine_of_ec2_may_use_awss_disk_driver(void **state)
+{
+    struct fixture *f = *state;
+
+    f->o.purpose = GUEST_RESTORE;
+    set32(f->sys, WINKIT_CCS "Services\\AWSNVMe", "Start", 0);
+    look(f);
+    is(f, "windows-boot-storage", FINDING_MET, "AWSNVMe");
+}
+
 /* ---- dirty hives ---- */
 
 /* SYSTEM becomes dirty: its header says so, and VMTools' start type is in LOG1 alone. */
@@ -611,6 +621,7 @@ int main(void)
         WITH_GUEST(disks_and_volumes_are_judged),
         WITH_GUEST(missing_packages_are_named),
         WITH_GUEST(a_restore_and_an_import_ask_for_less),
+        WITH_GUEST(a_machine_of_ec2_may_use_awss_disk_driver),
         WITH_GUEST(a_dirty_hive_is_replayed),
         WITH_GUEST(a_hive_that_cannot_be_replayed_is_refused),
         WITH_GUEST(a_damaged_hive_is_refused),

@@ -106,13 +106,6 @@ static int stage_text(struct staging *st, const char *name, const char *text,
     return buf_check(&b, e) < 0 ? -1 : stage(st, name, &b, what, e);
 }
 
-static bool has_suffix(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-
-    return n >= m && !strcasecmp(s + n - m, suffix);
-}
-
 /* The folder of an INF that serves this guest goes as a whole. */
 static bool folder_wanted(const struct bundle *b, const char *name, uint32_t build,
                           struct err *e)
@@ -124,7 +117,7 @@ static bool folder_wanted(const struct bundle *b, const char *name, uint32_t bui
         auto_inf struct inf inf = {0};
 
         if (strncmp(f->name, name, n) != 0 || strchr(f->name + n, '/') ||
-            !has_suffix(f->name, ".inf"))
+            !bundle_name_ends(f->name, ".inf"))
             continue;
         if (inf_parse(buf_str(&f->data), f->data.len, &inf, e) == 0 &&
             inf_serves(&inf, build))
@@ -141,7 +134,7 @@ static int add_driver_file(struct staging *st, const struct bundle_file *f,
 
     if (!name || stage(st, name, &f->data, what, e) < 0)
         return -1;
-    if (!has_suffix(name, ".inf"))
+    if (!bundle_name_ends(name, ".inf"))
         return 0;
     buf_addf(&st->steps, "driver\t%s\n", name);
     slash = strrchr(name, '/');
@@ -180,7 +173,7 @@ static int stage_installer(struct staging *st, const struct driver_package *p,
 
         if (!name || stage(st, name, &f->data, what, e) < 0)
             return -1;
-        if (has_suffix(name, suffix))
+        if (bundle_name_ends(name, suffix))
             buf_addf(&st->steps, "%s\t%s\n", step, name);
     }
     return buf_check(&st->steps, e);
