@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define FB_PLAN_BYTES (512u << 10)
+#define FB_PLAN_BYTES (1u << 20)
 #define FB_MAX_FILES  2048
 #define FB_MAX_STEPS  128
 

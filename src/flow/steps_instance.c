@@ -176,13 +176,14 @@ static int put_volume(struct job *job, struct restore_ctx *ctx,
 {
     const char *device = device_for(i, disk);
     auto_free char *volume = NULL;
-    char windows[WINDOWS_DEVICE_LEN];
+    char xvd[PROXY_SLOT_NAME_LEN];
 
     if (!device)
         return err_set(e, ERR_UNSUPPORTED, "an instance takes at most %d volumes",
                        PROXY_SLOT_NAMES);
+    /* Windows' instances name them xvdf and so on, as Xen does. */
     if (disk > 0 && plan_is_windows(ctx->plan))
-        device = windows_device(device, windows);
+        device = proxy_slot_xen_name(device, xvd);
     if (volume_id_of(job, disk, &volume, e) < 0)
         return -1;
     if (!has_volume(i, volume) &&

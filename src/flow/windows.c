@@ -93,18 +93,6 @@ int windows_carrier_plan(struct aws *aws, struct plan *plan, struct err *e)
     return r;
 }
 
-const char *windows_device(const char *name, char out[WINDOWS_DEVICE_LEN])
-{
-    if (str_starts(name, "/dev/"))
-        name += 5;
-    if (str_starts(name, "xvd"))
-        name += 3;
-    else if (str_starts(name, "sd"))
-        name += 2;
-    snprintf(out, WINDOWS_DEVICE_LEN, "xvd%s", name);
-    return out;
-}
-
 /* ---- first boot ---- */
 
 /* Anyone in the guest may write to its console: a line gets short and plain. */

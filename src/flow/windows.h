@@ -18,10 +18,6 @@ int windows_carrier_plan(struct aws *aws, struct plan *plan,
  * no version that it knows. */
 const char *windows_image_version(const char *product_name);
 
-/* Windows instances name their devices xvdf and so on: out, of a name for Linux. */
-#define WINDOWS_DEVICE_LEN 16
-const char *windows_device(const char *name, char out[WINDOWS_DEVICE_LEN]);
-
 /* Waits for the service's last line, reports each line as an event of the job. ERR_FAILED
  * when it is anything but ok, ERR_TIMEOUT when none comes. */
 int windows_await_first_boot(struct job *job, struct restore_ctx *ctx, const char *id,

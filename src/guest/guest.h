@@ -159,7 +159,8 @@ struct guest_report {
     struct guest_info *info;             /* owned: as checked before the conversion */
     struct VEC(struct guest_edit) edits; /* empty: there was nothing to do */
     struct strv changed; /* files written or removed; also listed in the journal
-                          * /var/lib/hotadd/conversion.json inside the guest */
+                          * /var/lib/hotadd/conversion.json (Windows:
+                          * %SystemRoot%\HotAdd\conversion.json) inside the guest */
     bool dry_run;
 };
 

@@ -51,9 +51,6 @@ static void versions_are_named_as_amazon_does(void **state)
     assert_string_equal(windows_image_version("Windows Server 2019 Standard"), "2019");
     assert_null(windows_image_version("Windows Server 2012 Standard"));
     assert_null(windows_image_version("?"));
-    char out[WINDOWS_DEVICE_LEN];
-    assert_string_equal(windows_device("/dev/sdf", out), "xvdf");
-    assert_string_equal(windows_device("/dev/xvdba", out), "xvdba");
 }
 
 int main(void)

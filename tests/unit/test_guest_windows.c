@@ -3,6 +3,8 @@
 #include "driverkit.h"
 #include "winkit.h"
 
+#include "plan.h"
+
 #include "base/digest.h"
 #include "base/str.h"
 #include "guest/info.h"
@@ -287,6 +289,16 @@ static void a_restore_and_an_import_ask_for_less(void **state)
     is(f, "windows-clock", FINDING_NOT_NEEDED, "");
 }
 
+static void a_machine_of_ec2_may_use_awss_disk_driver(void **state)
+{
+    struct fixture *f = *state;
+
+    f->o.purpose = GUEST_RESTORE;
+    set32(f->sys, WINKIT_CCS "Services\\AWSNVMe", "Start", 0);
+    look(f);
+    is(f, "windows-boot-storage", FINDING_MET, "AWSNVMe");
+}
+
 /* ---- dirty hives ---- */
 
 /* SYSTEM becomes dirty: its header says so, and VMTools' start type is in LOG1 alone. */
@@ -420,6 +432,44 @@ static void the_xen_profile_starts_ide_and_stages_the_pv_installer(void **state)
     assert_non_null(strstr(memfs_text(&f->m, "/Windows/HotAdd/plan.txt"),
                            "msi\tpackages/pv/AWSPVDriverSetup.msi\n"));
     assert_null(memfs_find(&f->m, "/Windows/HotAdd/drivers/ena/ena.sys"));
+}
+
+/* What the conversion writes the service must be able to read. */
+static void the_service_understands_the_plan(void **state)
+{
+    static struct fb_plan plan;
+    struct fixture *f = *state;
+    const char *text;
+
+    f->o.profile = GUEST_BOTH;
+    look(f);
+    convert(f);
+    text = memfs_text(&f->m, "/Windows/HotAdd/plan.txt");
+    snprintf(plan.text, sizeof plan.text, "%s", text);
+    assert_null(fb_plan_parse(&plan, strlen(text)));
+    assert_int_equal(plan.boots, 8);
+    assert_true(plan.n_files > 8);
+    assert_int_equal(plan.steps[0].verb, FB_DRIVER);
+    assert_int_equal(plan.steps[2].verb, FB_MSI);
+    assert_int_equal(plan.steps[plan.n_steps - 1].verb, FB_DEVICE_PATH);
+}
+
+/* A first boot that was interrupted, and a conversion after it. */
+static void a_new_plan_starts_at_its_beginning(void **state)
+{
+    static const char key[] = WINKIT_CCS "Services\\HotAddFirstBoot\\Parameters";
+    struct fixture *f = *state;
+    struct hive *h;
+    uint32_t n;
+
+    set32(f->sys, key, "Next", 5);
+    set32(f->sys, key, "Boots", 7);
+    look(f);
+    convert(f);
+    h = winkit_open(&f->m, NULL);
+    assert_gives(0, hive_get_u32(h, key, "Next", &n, e));
+    assert_gives(0, hive_get_u32(h, key, "Boots", &n, e));
+    hive_free(h);
 }
 
 /* Each staged file is in the plan with its digest, the plan's is in the registry. */
@@ -571,12 +621,15 @@ int main(void)
         WITH_GUEST(disks_and_volumes_are_judged),
         WITH_GUEST(missing_packages_are_named),
         WITH_GUEST(a_restore_and_an_import_ask_for_less),
+        WITH_GUEST(a_machine_of_ec2_may_use_awss_disk_driver),
         WITH_GUEST(a_dirty_hive_is_replayed),
         WITH_GUEST(a_hive_that_cannot_be_replayed_is_refused),
         WITH_GUEST(a_damaged_hive_is_refused),
         WITH_GUEST(conversion_changes_the_registry),
         WITH_GUEST(the_xen_profile_starts_ide_and_stages_the_pv_installer),
         WITH_GUEST(the_payload_is_staged_and_hashed),
+        WITH_GUEST(the_service_understands_the_plan),
+        WITH_GUEST(a_new_plan_starts_at_its_beginning),
         WITH_GUEST(converting_twice_changes_nothing_more),
         WITH_GUEST(fix_mends_what_is_the_users),
         WITH_GUEST(a_dirty_hive_is_written_clean_with_its_changes),

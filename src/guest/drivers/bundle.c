@@ -20,6 +20,13 @@ void bundle_release(struct bundle *b)
     vec_release(&b->files);
 }
 
+bool bundle_name_ends(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+
+    return n >= m && !strcasecmp(name + n - m, suffix);
+}
+
 static int bad(struct archive *a, struct err *e)
 {
     const char *why = archive_error_string(a);

@@ -7,6 +7,8 @@
 #include "base/buf.h"
 #include "base/vec.h"
 
+#include <stdbool.h>
+
 #define BUNDLE_MAX_FILES  2000
 #define BUNDLE_FILE_BYTES (64u << 20)
 #define BUNDLE_MAX_BYTES  (192u << 20)
@@ -25,6 +27,8 @@ struct bundle {
  * names stay below one folder and differ without regard to case. */
 int bundle_read(const void *data, size_t len, struct bundle *ret,
                 struct err *e) err_warn_unused;
+/* Whether a name ends so, without regard to case. */
+bool bundle_name_ends(const char *name, const char *suffix);
 void bundle_release(struct bundle *b);
 #define auto_bundle auto_call(bundle_release)
 

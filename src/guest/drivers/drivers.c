@@ -153,13 +153,6 @@ static bool has_file(const struct bundle *b, const char *like, const char *name)
     return false;
 }
 
-static bool has_suffix(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-
-    return n >= m && !strcasecmp(s + n - m, suffix);
-}
-
 /* A driver is whole when its catalog and its files lie beside it. */
 static int check_driver(const struct bundle *b, const struct bundle_file *x,
                         const struct inf *f, struct err *e)
@@ -170,7 +163,7 @@ static int check_driver(const struct bundle *b, const struct bundle_file *x,
                        "trust the driver",
                        x->name, *f->catalog ? f->catalog : "(none is named)");
     vec_foreach (n, &f->files)
-        if (has_suffix(*n, ".sys") && !has_file(b, x->name, *n))
+        if (bundle_name_ends(*n, ".sys") && !has_file(b, x->name, *n))
             return err_set(e, ERR_INPUT, "%s: its file %s is not there", x->name, *n);
     return 0;
 }
@@ -180,7 +173,7 @@ static int read_infs(struct driver_package *p, const struct bundle *b, struct er
     vec_foreach (x, &b->files) {
         auto_inf struct inf f = {0};
 
-        if (!has_suffix(x->name, ".inf"))
+        if (!bundle_name_ends(x->name, ".inf"))
             continue;
         if (inf_parse(buf_str(&x->data), x->data.len, &f, e) < 0)
             return err_prefix(e, "%s", x->name);
@@ -199,7 +192,7 @@ static int read_infs(struct driver_package *p, const struct bundle *b, struct er
 static int need_suffix(const struct bundle *b, const char *suffix, struct err *e)
 {
     vec_foreach (f, &b->files)
-        if (has_suffix(f->name, suffix))
+        if (bundle_name_ends(f->name, suffix))
             return 0;
     return err_set(e, ERR_INPUT, "no %s file in it", suffix);
 }
@@ -230,7 +223,7 @@ static const struct package_kind *kind_of(const char *name)
 {
     for (const struct package_kind *k = package_kinds; k->id; k++)
         if (!strncasecmp(name, k->stem, strlen(k->stem)) &&
-            has_suffix(name, k->form == PACKAGE_BARE_MSI ? ".msi" : ".zip"))
+            bundle_name_ends(name, k->form == PACKAGE_BARE_MSI ? ".msi" : ".zip"))
             return k;
     return NULL;
 }

@@ -21,6 +21,7 @@
 #define PARAMETERS_KEY    SERVICE_KEY "\\Parameters"
 #define PROGRAM_MAX_BYTES (16u << 20)
 #define BOOT_LIMIT        8
+#define MAX_STAGED        2000 /* the service takes a few more */
 
 static const char why[] = "drivers can only be installed by the running Windows";
 
@@ -29,6 +30,7 @@ struct staging {
     struct edits *x;
     char *folder;            /* owned: "/Windows/HotAdd" */
     struct buf files, steps; /* lines of the plan */
+    size_t n_files;
     struct strv device_path; /* folders of drivers, relative */
 };
 
@@ -82,6 +84,12 @@ static int stage(struct staging *st, const char *name, const struct buf *data,
     unsigned char digest[SHA256_BYTES];
     char hex[SHA256_HEX_LEN];
 
+    if (++st->n_files > MAX_STAGED)
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "AWS's packages have more than %d files; leave those out that this "
+            "guest does not need",
+            MAX_STAGED);
     digest_sha256(buf_str(data), data->len, digest);
     buf_addf(&st->files, "file\t%s\t%s\n", str_hex(hex, digest, sizeof digest), name);
     if (!path || buf_check(&st->files, e) < 0)
@@ -98,13 +106,6 @@ static int stage_text(struct staging *st, const char *name, const char *text,
     return buf_check(&b, e) < 0 ? -1 : stage(st, name, &b, what, e);
 }
 
-static bool has_suffix(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-
-    return n >= m && !strcasecmp(s + n - m, suffix);
-}
-
 /* The folder of an INF that serves this guest goes as a whole. */
 static bool folder_wanted(const struct bundle *b, const char *name, uint32_t build,
                           struct err *e)
@@ -116,7 +117,7 @@ static bool folder_wanted(const struct bundle *b, const char *name, uint32_t bui
         auto_inf struct inf inf = {0};
 
         if (strncmp(f->name, name, n) != 0 || strchr(f->name + n, '/') ||
-            !has_suffix(f->name, ".inf"))
+            !bundle_name_ends(f->name, ".inf"))
             continue;
         if (inf_parse(buf_str(&f->data), f->data.len, &inf, e) == 0 &&
             inf_serves(&inf, build))
@@ -133,7 +134,7 @@ static int add_driver_file(struct staging *st, const struct bundle_file *f,
 
     if (!name || stage(st, name, &f->data, what, e) < 0)
         return -1;
-    if (!has_suffix(name, ".inf"))
+    if (!bundle_name_ends(name, ".inf"))
         return 0;
     buf_addf(&st->steps, "driver\t%s\n", name);
     slash = strrchr(name, '/');
@@ -172,7 +173,7 @@ static int stage_installer(struct staging *st, const struct driver_package *p,
 
         if (!name || stage(st, name, &f->data, what, e) < 0)
             return -1;
-        if (has_suffix(name, suffix))
+        if (bundle_name_ends(name, suffix))
             buf_addf(&st->steps, "%s\t%s\n", step, name);
     }
     return buf_check(&st->steps, e);
@@ -338,6 +339,8 @@ static int hold_crashes(struct staging *st, struct err *e)
 static int register_service(struct staging *st, const char *plan_digest, struct err *e)
 {
     static const char what[] = "first-boot service registered";
+    static const char *const progress[] = {"Boots", "Next", "Running", "Failed",
+                                           "Restart"};
     auto_strv struct strv needs = {0};
     struct edits *x = st->x;
 
@@ -354,6 +357,10 @@ static int register_service(struct staging *st, const char *plan_digest, struct 
                  e) < 0 ||
         edit_strv(x, WIN_CCS, SERVICE_KEY, "DependOnService", &needs, what, e) < 0)
         return -1;
+    /* How far a first boot got that was interrupted: this is another plan's. */
+    for (size_t i = 0; i < sizeof progress / sizeof progress[0]; i++)
+        if (edit_delete_value(x, WIN_CCS, PARAMETERS_KEY, progress[i], what, e) < 0)
+            return -1;
     return edit_str(x, WIN_CCS, PARAMETERS_KEY, "PlanSha256", REG_T_SZ, plan_digest, what,
                     e);
 }

@@ -54,13 +54,30 @@ static int boot_faults(const struct subject *s, struct buf *b, struct err *e)
     return buf_check(b, e);
 }
 
+/* A machine that ran on EC2 may use AWS's own driver instead of Windows'. */
+static int starts_awsnvme(const struct subject *s, struct err *e)
+{
+    uint32_t start;
+    int r;
+
+    if (s->options->purpose != GUEST_RESTORE)
+        return 0;
+    if (start_of(s, "AWSNVMe", &start, e) < 0)
+        return -1;
+    r = overridden(s, "AWSNVMe", e);
+    return r < 0 ? -1 : start == 0 && !r;
+}
+
 static int check_boot_storage(const struct subject *s, struct verdict *v, struct err *e)
 {
     static const char id[] = "DriverDatabase\\DeviceIds\\PCI\\CC_010802";
     auto_buf struct buf b = BUF_INIT;
     uint32_t start;
-    int r = stornvme_file(s, e);
+    int r = starts_awsnvme(s, e);
 
+    if (r != 0)
+        return r < 0 ? -1 : verdict_met(v, e, "Services\\AWSNVMe\\Start = 0");
+    r = stornvme_file(s, e);
     if (r < 0)
         return -1;
     if (!r)

@@ -141,8 +141,9 @@ static int check_fs_clean(const struct subject *s, struct verdict *v, struct err
                            "%s was not unmounted; its journal is reset and Windows "
                            "checks it at the first boot",
                            s->root->device);
-    case NTFS_CLEAN:
     case NTFS_HIBERNATED:
+        return verdict_refused(v, e, "%s holds a saved session", s->root->device);
+    case NTFS_CLEAN:
         break;
     }
     return verdict_met(v, e, "%s was unmounted", s->root->device);
