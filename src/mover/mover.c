@@ -133,7 +133,7 @@ static struct plan_facts facts_of(const struct mover_disk *d)
 struct needs {
     uint64_t min_bytes;
     uint64_t slots;
-    uint64_t total_bytes; /* of all disks */
+    uint64_t total_bytes; /* of all disks; saturates */
 };
 
 static struct needs needs_of(const struct mover *m, const struct mover_disk *disks)
@@ -145,7 +145,9 @@ static struct needs needs_of(const struct mover *m, const struct mover_disk *dis
         uint64_t min = plan_min_slot(&f);
 
         n.min_bytes = min > n.min_bytes ? min : n.min_bytes;
-        n.total_bytes += disks[i].source->size_bytes;
+        if (__builtin_add_overflow(n.total_bytes, disks[i].source->size_bytes,
+                                   &n.total_bytes))
+            n.total_bytes = UINT64_MAX;
         if (disks[i].base)
             n.slots = 3;
     }
@@ -183,10 +185,10 @@ static int take_memory(struct mover *m, const struct mover_disk *disks, struct e
                        " bytes is too small: the disks need %" PRIu64,
                        m->opt->pool_bytes, min);
     /* Large blocks are no reason to let all but one worker rest. */
-    if (want < min * usable_cores() && !m->opt->pool_bytes)
+    if (!m->opt->pool_bytes && want < min * usable_cores())
         want = min * usable_cores();
-    if (pool_take(min, least(want, POOL_BYTES) > min ? least(want, POOL_BYTES) : min,
-                  m->opt->cancel, &m->pool_bytes, e) < 0)
+    want = least(want, POOL_BYTES);
+    if (pool_take(min, want > min ? want : min, m->opt->cancel, &m->pool_bytes, e) < 0)
         return -1;
     choose_sizes(m, &n);
     return 0;

@@ -240,7 +240,7 @@ static void copy_data(struct worker *w, size_t disk, const struct task *t)
     need_slots(w, t->holds == HOLDS_BASE ? 3 : t->kind == TASK_ASSEMBLE ? 2 : 1);
     s = take_slot(w, disk, t);
     x = spare_buffers(w, t);
-    if (pace(m, t->len) < 0) {
+    if (pace(m, x.base ? 2 * t->len : t->len) < 0) {
         s->failed = true;
     } else if (plan_fill(p, t, s->buf, x.scratch, &e) < 0 ||
                (x.base && plan_fill_base(p, t, x.base, x.scratch, &e) < 0)) {
