@@ -2,7 +2,6 @@
  * readers. */
 #include "image/package.h"
 
-#include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
 

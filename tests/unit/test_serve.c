@@ -45,6 +45,33 @@ static void test_all_disks_read_as_they_are(void **state)
     image_serve_stop(s);
 }
 
+/* A recovery point, by words that this folder knows nothing of. */
+static void test_more_words_reach_the_plugin(void **state)
+{
+    const char *data = getenv("HOTADD_TEST_DATA");
+    auto_source struct source *a = NULL;
+    auto_strv struct strv words = {0};
+    auto_buf struct buf want = BUF_INIT;
+    struct image_server *s = NULL;
+    char path[4096];
+
+    kit_need("nbdkit");
+    assert_non_null(data);
+    snprintf(path, sizeof path, "%s/pbs/small.raw", data);
+    assert_ok(io_read_file(path, 1 << 20, &want, e));
+    kit_write("small.raw", want.data, want.len);
+    assert_ok(strv_addf(&words, e, "repo=%s/pbs/ds", data));
+    assert_ok(
+        image_serve_start("101@2026-01-02T03:04:05Z", 1, NULL, &words, NULL, &s, e));
+    assert_ok(open_served(s, 0, &a, e));
+    kit_compare(a, "small.raw");
+    source_free(take_ptr(a));
+    image_serve_stop(s);
+    s = NULL;
+    assert_fails(image_serve_start("102", 1, NULL, &words, NULL, &s, e), ERR_INPUT,
+                 "no finished point vm/102");
+}
+
 static void test_zeros_are_holes_to_clients(void **state)
 {
     auto_source struct source *a = NULL;
@@ -119,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_disks_read_as_they_are),
+        cmocka_unit_test(test_more_words_reach_the_plugin),
         cmocka_unit_test(test_zeros_are_holes_to_clients),
         cmocka_unit_test(test_what_is_wrong_with_the_source_is_told),
         cmocka_unit_test(test_servers_end_when_we_are_killed),
