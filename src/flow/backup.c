@@ -521,10 +521,12 @@ static int sum_up(const struct backup *b, struct err *e)
     if (!bad)
         return 0;
     *e = first->error;
-    if (b->n > 1)
-        return err_prefix(e, "%zu of %zu backups failed; the first, of %s", bad, b->n,
-                          first->item->source);
-    return -1;
+    if (b->n == 1)
+        return -1;
+    if (e->kind != ERR_CANCELLED)
+        e->kind = ERR_FAILED; /* of several: no usage error, whatever the first one was */
+    return err_prefix(e, "%zu of %zu backups failed; the first, of %s", bad, b->n,
+                      first->item->source);
 }
 
 int flow_backup(const struct backup_params *p, const struct flow_env *env,
