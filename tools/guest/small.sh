@@ -193,8 +193,16 @@ small_core() {
 	[ "$fs" != btrfs ] || prefix="(hd0,$table$(boot_partition))/@/boot/grub"
 	mkdir -p "$root/boot/grub/$target"
 	cp "$root/usr/lib/grub/$target"/*.mod "$root/usr/lib/grub/$target"/*.lst "$root/boot/grub/$target/"
+	local path=${prefix#*)} options=''
+	if [ "$target" = x86_64-efi ]; then
+		# Firmware numbers disks as it likes.
+		# shellcheck disable=SC2016
+		printf 'search.file %s/grub.cfg root\nset prefix=($root)%s\n' "$path" "$path" >"$root/tmp/load.cfg"
+		modules+=' search_fs_file'
+		options='--config /tmp/load.cfg'
+	fi
 	# shellcheck disable=SC2086
-	run in_guest "$root" grub-mkimage --format "$target" --prefix "$prefix" --output /tmp/core $modules
+	run in_guest "$root" grub-mkimage --format "$target" --prefix "$prefix" --output /tmp/core $options $modules
 	mv "$root/tmp/core" "$file"
 }
 
