@@ -33,4 +33,11 @@
             fail_msg("%s: got %s: %s", #call, err_kind_name(e_.kind), e_.msg);           \
     } while (0)
 
+/* Ends the test as skipped and says why. */
+#define skip_because(why)                                                                \
+    do {                                                                                 \
+        print_message("skipped: %s\n", (why));                                           \
+        skip();                                                                          \
+    } while (0)
+
 #endif

@@ -380,7 +380,7 @@ static int loop_over(struct fixture *f, uint64_t size, char path[64])
     struct proxy_device d = device_at(f, "backing");
 
     if (control < 0)
-        skip();
+        skip_because("no /dev/loop-control here");
     make_file(f->dev, "backing", size, NULL);
     file = open(d.path, O_RDWR | O_CLOEXEC);
     /* Another test may be faster with the free one. */
@@ -399,7 +399,7 @@ static int loop_over(struct fixture *f, uint64_t size, char path[64])
     close(control);
     close(file);
     if (loop < 0)
-        skip();
+        skip_because("no loop device can be had here");
     return loop;
 }
 

@@ -40,7 +40,7 @@ static void need_kvm(void)
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
     if (fd < 0)
-        skip();
+        skip_because("/dev/kvm cannot be opened");
     close(fd);
 }
 

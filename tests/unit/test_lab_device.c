@@ -77,13 +77,13 @@ static char *attach_loop_or_skip(const struct fixture *f)
     ssize_t n;
 
     if (geteuid() != 0 || access("/dev/loop-control", W_OK) < 0)
-        skip();
+        skip_because("loop devices need root");
     assert_ok(device_attach(f->dir, VOL, f->raw, e));
     n = readlink(f->link, target, sizeof target - 1);
     assert_true(n > 0);
     target[n] = 0;
     if (!str_starts(target, "/dev/loop"))
-        skip();
+        skip_because("no loop device was free");
     return strdup(target);
 }
 

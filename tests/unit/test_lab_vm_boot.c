@@ -440,7 +440,7 @@ static void test_uefi_starts_with_variables_of_its_own(void **state)
     auto_free char *vars = str_fmt(&err, "%s/run/" INSTANCE "/uefi-vars.fd", f->dir);
 
     if (access("/usr/share/OVMF", F_OK) < 0)
-        skip();
+        skip_because("OVMF is not installed");
     f->spec.boot = VM_BOOT_UEFI;
     start(f, 'H');
     assert_int_equal(access(vars, F_OK), 0);

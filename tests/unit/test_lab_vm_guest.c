@@ -232,7 +232,7 @@ static void test_linux_on_uefi_and_the_user_network(void **state)
     struct fixture *f = *state;
 
     if (access("/usr/share/OVMF", F_OK) < 0)
-        skip();
+        skip_because("OVMF is not installed");
     f->spec.boot = VM_BOOT_UEFI;
     setenv("HOTADD_LAB_NETWORK", "user", 1);
     assert_ok(vm_start(&f->spec, &f->imds, &f->vm, e));

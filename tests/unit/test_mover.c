@@ -237,7 +237,7 @@ static void test_failing_write_in_io_uring_is_told(void **state)
         close(to->base.fd);
         source_free(&from->base);
         sink_free(&to->base);
-        skip();
+        skip_because("the kernel does not allow io_uring");
     }
     assert_int_equal(err.kind, ERR_NOSPACE);
     assert_non_null(strstr(err.msg, "vol-0123: write of"));

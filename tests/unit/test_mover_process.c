@@ -235,7 +235,7 @@ static int copy_under(void (*forbid)(int), int arg)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == 77)
-        skip();
+        skip_because("the kernel does not allow io_uring");
     assert_copied(from, to);
     source_free(&from->base);
     sink_free(to);
