@@ -1,6 +1,7 @@
 /* The guest's files through libguestfs; see appliance.h. pread and write are single
  * messages; uploads of more than their limit go through a file in memory. No call here
- * starts a program in the appliance, except copying and syncing. */
+ * starts a program in the appliance, except copying, syncing and, on NTFS, access lists.
+ */
 #include "guest/child/appliance.h"
 
 #include "base/io.h"
@@ -178,14 +179,42 @@ static const char private_acl[] =
     "\x00\x03\x18\x00\xff\x01\x1f\x00"
     "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00";
 
+/* A word for the appliance's shell: the guest chose some of the names. */
+static void add_quoted(struct buf *b, const char *s)
+{
+    buf_addc(b, '\'');
+    for (; *s; s++)
+        if (*s == '\'')
+            buf_adds(b, "'\\''");
+        else
+            buf_addc(b, *s);
+    buf_addc(b, '\'');
+}
+
+/* guestfs_lsetxattr() takes a text and would send a list only up to its first NUL, so the
+ * appliance's own setfattr sets it, from hexadecimal digits. */
+static int set_acl(struct appliance *a, const char *acl, size_t len, const char *path,
+                   struct err *e)
+{
+    auto_buf struct buf command = BUF_INIT, inside = BUF_INIT;
+    auto_free char *hex = mem_zalloc(2 * len + 1, 1, e), *said = NULL;
+    char *args[2] = {NULL, NULL};
+
+    if (!hex)
+        return -1;
+    buf_addf(&inside, "/sysroot%s", path);
+    buf_addf(&command, "setfattr -h -n " NTFS_ACL " -v 0x%s -- ", str_hex(hex, acl, len));
+    add_quoted(&command, buf_str(&inside));
+    if (buf_check(&inside, e) < 0 || buf_check(&command, e) < 0)
+        return -1;
+    args[0] = command.data;
+    said = guestfs_debug(a->g, "sh", args);
+    return said ? 0 : fail(a, e, path);
+}
+
 static int make_private(struct appliance *a, const char *path, struct err *e)
 {
-    if (!a->ntfs)
-        return 0;
-    return guestfs_lsetxattr(a->g, NTFS_ACL, private_acl, sizeof private_acl - 1, path) <
-                   0
-               ? fail(a, e, path)
-               : 0;
+    return a->ntfs ? set_acl(a, private_acl, sizeof private_acl - 1, path, e) : 0;
 }
 
 static int copy_acl(struct appliance *a, const char *from, const char *to, struct err *e)
@@ -195,9 +224,7 @@ static int copy_acl(struct appliance *a, const char *from, const char *to, struc
 
     if (!a->ntfs)
         return 0;
-    if (!acl)
-        return fail(a, e, from);
-    return guestfs_lsetxattr(a->g, NTFS_ACL, acl, (int)len, to) < 0 ? fail(a, e, to) : 0;
+    return acl ? set_acl(a, acl, len, to, e) : fail(a, e, from);
 }
 
 /* Owner, mode and extended attributes (SELinux labels, ACLs, capabilities). */
