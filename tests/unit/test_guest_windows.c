@@ -567,7 +567,6 @@ static void an_interrupted_conversion_is_completed(void **state)
 {
     struct fixture *f = *state;
     struct memfs start;
-    auto_free char *whole = NULL;
     size_t writes;
 
     look(f);
