@@ -227,6 +227,13 @@ static int copy_acl(struct appliance *a, const char *from, const char *to, struc
     return acl ? set_acl(a, acl, len, to, e) : fail(a, e, from);
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    size_t n = (size_t)(strrchr(a, '/') - a);
+
+    return n == (size_t)(strrchr(b, '/') - b) && memcmp(a, b, n) == 0;
+}
+
 /* Owner, mode and extended attributes (SELinux labels, ACLs, capabilities). */
 static int copy_attributes(struct appliance *a, const char *from, const char *to,
                            struct err *e)
@@ -256,7 +263,9 @@ static int copy_attributes(struct appliance *a, const char *from, const char *to
     /* A file system without extended attributes (VFAT) has none to copy. */
     if (r < 0 && guestfs_last_errno(a->g) != ENOTSUP)
         return fail(a, e, to);
-    return copy_acl(a, from, to, e);
+    /* What takes a file's place is for the same people; its original, kept elsewhere, is
+     * for administrators: folders do not protect what is in them on Windows. */
+    return same_folder(from, to) ? copy_acl(a, from, to, e) : make_private(a, to, e);
 }
 
 #define SELINUX "security.selinux"
