@@ -173,8 +173,8 @@ if command -v mkntfs >/dev/null && command -v ntfscp >/dev/null; then
         flock "$lock" env LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg \
             guestfish --format=raw -a "$work/ntfs" run : mount /dev/sda / : \
             mkdir-p /Windows/System32/config 2>"$work/fish.err" || cat "$work/fish.err"
-        refused 'Windows' windows-supported '/dev/sda holds Windows' "$work/ntfs"
-        jq -r '.result.findings[] | select(.id == "windows-supported") | "# \(.why); \(.remedy)"' "$work/no"
+        refused 'a Windows without its registry' windows-hives 'config/SYSTEM: no such file' "$work/ntfs"
+        jq -r '.result.findings[] | select(.id == "windows-hives") | "# \(.why); \(.remedy)"' "$work/no"
     fi
 fi
 
