@@ -416,19 +416,29 @@ static bool backs_wanted(const char *dev, const struct device_attached *want, si
     return false;
 }
 
+/* Below our state directory, or the file of a volume whose lab was removed while it ran:
+ * loop_release() touches only what a lab named. */
+static bool is_left_over(const char *file, const char *real_dir)
+{
+    static const char gone[] = " (deleted)\n";
+    size_t len = strlen(file), dir_len = strlen(real_dir), gone_len = sizeof gone - 1;
+
+    return (str_starts(file, real_dir) && file[dir_len] == '/') ||
+           (len > gone_len && str_eq(file + len - gone_len, gone));
+}
+
 static void drop_loop(const char *name, const char *real_dir,
                       const struct device_attached *want, size_t n_want)
 {
     auto_buf struct buf file = BUF_INIT;
     char sys[64], dev[32];
-    size_t len = strlen(real_dir);
     struct err ignored;
     bool busy;
 
     snprintf(sys, sizeof sys, "/sys/block/%.20s/loop/backing_file", name);
     snprintf(dev, sizeof dev, "/dev/%.20s", name);
-    if (io_read_file(sys, PATH_MAX + 64, &file, &ignored) < 0 || file.len <= len ||
-        memcmp(file.data, real_dir, len) != 0 || file.data[len] != '/')
+    if (io_read_file(sys, PATH_MAX + 64, &file, &ignored) < 0 ||
+        !is_left_over((const char *)file.data, real_dir))
         return;
     if (!backs_wanted(dev, want, n_want) &&
         loop_release(dev, "", true, &busy, &ignored) < 0)

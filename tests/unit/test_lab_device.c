@@ -297,6 +297,21 @@ static void test_resync_frees_loops_nobody_names(void **state)
     assert_true(fd < 0 || lseek(fd, 0, SEEK_END) == 0);
 }
 
+static void test_resync_frees_what_a_removed_lab_left(void **state)
+{
+    struct fixture *f = *state;
+    char other[] = "/tmp/hotadd-test-device-other-XXXXXX";
+    auto_free char *dev = attach_loop_or_skip(f);
+    auto_fd int fd = -1;
+
+    assert_int_equal(unlink(f->raw), 0);
+    assert_non_null(mkdtemp(other));
+    assert_ok(device_resync(other, NULL, 0, e));
+    assert_int_equal(rmdir(other), 0);
+    fd = open(dev, O_RDONLY | O_CLOEXEC);
+    assert_true(fd < 0 || lseek(fd, 0, SEEK_END) == 0);
+}
+
 static void test_stale_link_of_another_boot_is_replaced(void **state)
 {
     struct fixture *f = *state;
@@ -325,6 +340,7 @@ int main(void)
         CASE(test_resync_drops_what_is_not_wanted),
         CASE(test_resync_adopts_a_loop_without_its_link),
         CASE(test_resync_frees_loops_nobody_names),
+        CASE(test_resync_frees_what_a_removed_lab_left),
         CASE(test_stale_link_of_another_boot_is_replaced),
     };
 
