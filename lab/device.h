@@ -48,7 +48,8 @@ struct device_attached {
  * anew: devices of volumes that are not in `want` go away (a loop device still open
  * somewhere goes when it is closed), loop devices over files below state_dir that
  * nobody names are freed, as are those that a lab made over files that are deleted (its
- * directory was removed while it ran), and every volume of `want` has its device afterwards. */
+ * directory was removed while it ran), and every volume of `want` has its device
+ * afterwards. */
 int device_resync(const char *state_dir, const struct device_attached *want,
                   size_t n_want, struct err *e) err_warn_unused;
 

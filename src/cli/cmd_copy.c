@@ -10,7 +10,7 @@
 struct copy_options {
     struct common_options common;
     struct repo_words at;
-    char *format;
+    char *format, *base;
     uint64_t max_rate, workers;
     bool force, target_is_zero, verify, digest;
 };
@@ -22,6 +22,8 @@ static const struct option_def defs[] = {
      "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
     REPO_OPTIONS(struct copy_options, at),
     REPO_AWS_OPTIONS(struct copy_options, at),
+    {"base", 0, OPTION_STRING, AT(base), "SOURCE",
+     "the target holds this older version: write only what differs"},
     {"force", 0, OPTION_FLAG, AT(force), NULL, "write over what the target holds"},
     {"target-is-zero", 0, OPTION_FLAG, AT(target_is_zero), NULL,
      "the target reads as zeros: write no zeros"},
@@ -60,6 +62,7 @@ static int copy(const struct copy_options *o, const char *source, const char *ta
     struct copy_params params = {
         .source = source,
         .target = target,
+        .base = o->base,
         .format = o->format,
         .repo = repo_words_where(&o->at),
         .force = o->force,

@@ -9,6 +9,7 @@
 struct copy_params {
     const char *source;     /* path or URI, "#DISK" behind it where there are several */
     const char *target;     /* path */
+    const char *base;       /* what the target holds, as a source; NULL: unknown */
     const char *format;     /* of a bare image, when it cannot be seen */
     struct repo_where repo; /* whose recovery point the source is; all NULL: none's */
     bool force;             /* write over what the target holds */

@@ -51,7 +51,7 @@ static int check_contents(struct sink *s, const struct proxy_target_how *how,
     uint64_t offset;
     int r;
 
-    if (how->force && !how->is_zero)
+    if (how->has_base || (how->force && !how->is_zero))
         return 0;
     r = device_find_data(s, &offset, e);
     if (r > 0 && how->is_zero)
@@ -113,7 +113,7 @@ static int prepare_file(int fd, const struct stat *st, const char *path,
 {
     bool empty = st->st_size == 0 || !has_data(fd);
 
-    if (!empty && !how->is_zero) {
+    if (!empty && !how->is_zero && !how->has_base) {
         if (!how->force)
             return err_set(e, ERR_EXISTS,
                            "%s exists and holds data: --force writes over it", path);
@@ -137,7 +137,8 @@ static int old_file(struct proxy_target *t, const struct proxy_target_how *how,
         return err_set(e, ERR_USAGE, "%s: neither a block device nor a file", t->path);
     if (device_lock(fd, t->path, 0, NULL, e) < 0 ||
         prepare_file(fd, &st, t->path, how, e) < 0 ||
-        sink_fd_new(fd, t->path, SINK_KNOWN_ZERO, &t->sink, e) < 0)
+        sink_fd_new(fd, t->path, how->has_base ? SINK_ZEROS_UNKNOWN : SINK_KNOWN_ZERO,
+                    &t->sink, e) < 0)
         return -1;
     take_fd(&fd);
     return how->is_zero ? check_contents(t->sink, how, e) : 0;
@@ -202,7 +203,8 @@ int proxy_target_open(const struct proxy_paths *paths, const char *path,
     if (!t || resolve(path, &t->path, e) < 0)
         return -1;
     if (stat(t->path, &st) < 0)
-        r = errno == ENOENT ? new_file(t, how, e) : err_sys(e, "%s", t->path);
+        r = errno == ENOENT && !how->has_base ? new_file(t, how, e)
+                                              : err_sys(e, "%s", t->path);
     else if (check_not_open(path, &st, e) < 0)
         r = -1;
     else if (S_ISBLK(st.st_mode))

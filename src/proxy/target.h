@@ -12,6 +12,9 @@ struct proxy_target_how {
     uint64_t size_bytes; /* of what will be copied */
     bool force;          /* write over what it holds */
     bool is_zero;        /* it reads as zeros everywhere: checked by samples only */
+    bool has_base;       /* it holds an older version of the disk, which is kept: it must
+                            exist and is not emptied; what it holds is the caller's to
+                            check */
 };
 
 /* Opens the target for the mover. Nothing is changed before every check has passed.

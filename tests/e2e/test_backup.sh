@@ -134,6 +134,15 @@ exits clone 0 "a point becomes another machine's in the same repository"
 same "without a byte being read" "0 0" "$(backed clone '"\(.bytes - .reused_bytes) \(.new_chunks)"')"
 same_disk "and is the same there" "$dir/web-1.raw" source=web02 "repo=$repo" disk=1
 
+# ---- what differs between two points ----
+
+mapfile -t points < <(run points list --json --repo "$repo" web01; jq -r 'sort_by(.time) | .[].point' "$dir/points.out")
+run older copy --quiet --repo "$repo" "${points[0]#vm/}#1" "$dir/replica.raw"
+run delta copy --json --verify --repo "$repo" --base "${points[0]#vm/}#1" web01#1 "$dir/replica.raw"
+exits delta 0 "an older point becomes the newest"
+check "and is it" cmp "$dir/web-1.raw" "$dir/replica.raw"
+check "by what changed" jq -e '.data_bytes <= 12582912 and .written_bytes <= 16384' "$dir/delta.out"
+
 # ---- removing ----
 
 run forget forget --repo "$repo" web01

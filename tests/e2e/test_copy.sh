@@ -69,6 +69,31 @@ same "a larger file without data is taken as it is" "$((60 << 20))" "$(stat -c %
 check "and holds the disk" cmp -n "$(stat -c %s "$disk")" "$disk" "$dir/large.raw"
 refused 3 "--target-is-zero is looked into" "is not zero" --target-is-zero "$disk" "$dir/large.raw"
 
+# ---- a target that holds an older version ----
+
+cp --sparse=always "$disk" "$dir/newer.raw"
+dd if=/dev/urandom of="$dir/newer.raw" bs=4096 count=3 seek=900 conv=notrunc status=none
+fallocate -p -o 5M -l 8192 "$dir/newer.raw"
+cp --sparse=always "$disk" "$dir/replica.raw"
+run delta copy --json --verify --base "$dir/stream.vmdk" "$dir/newer.raw" "$dir/replica.raw"
+same "with --base: exit code" 0 "$code"
+check "the target is the newer disk" cmp "$dir/newer.raw" "$dir/replica.raw"
+check "of which what differs was written" jq -e \
+    '.written_bytes == 12288 and .zeroed_bytes == 8192' "$dir/delta.out"
+run delta copy --json --base "$dir/stream.vmdk" "$dir/newer.raw" "$dir/replica.raw"
+same "the same again, as after an interruption: exit code" 0 "$code"
+check "and the same disk" cmp "$dir/newer.raw" "$dir/replica.raw"
+cp --sparse=always "$disk" "$dir/larger.raw"
+truncate -s 60M "$dir/larger.raw"
+dd if=/dev/urandom of="$dir/larger.raw" bs=1M count=1 seek=57 conv=notrunc status=none
+run delta copy --quiet --base "$dir/newer.raw" "$dir/larger.raw" "$dir/replica.raw"
+check "a disk that grew" cmp "$dir/larger.raw" "$dir/replica.raw"
+head -c 42000000 /dev/zero | tr '\0' x >"$dir/other.raw"
+refused 3 "a target that holds another disk" "does not hold" --base "$disk" "$dir/newer.raw" "$dir/other.raw"
+check "which is left as it was" cmp -n 42000000 "$dir/other.raw" <(head -c 42000000 /dev/zero | tr '\0' x)
+refused 1 "a target that is not there" "No such file" --base "$disk" "$dir/newer.raw" "$dir/absent.raw"
+refused 2 "--base with --target-is-zero" "holds nothing" --base "$disk" --target-is-zero "$dir/newer.raw" "$dir/replica.raw"
+
 # ---- what is left after a failure ----
 
 head -c 4000000 "$dir/stream.vmdk" >"$dir/short.vmdk"
