@@ -400,6 +400,47 @@ static void the_xen_profile_starts_ide_and_stages_the_pv_installer(void **state)
     assert_null(memfs_find(&f->m, "/Windows/HotAdd/drivers/ena/ena.sys"));
 }
 
+/* Found, converted and converted again; each with the launch agent of its own. */
+static void every_version_is_converted(void **state)
+{
+    static const struct {
+        uint32_t build;
+        const char *name, *agent;
+    } versions[] = {
+        {9600, "Windows Server 2012 R2", "exe\tpackages/ec2config/EC2Install.exe\n"},
+        {14393, "Windows Server 2016", "script\tpackages/ec2launch/install.ps1\n"},
+        {17763, "Windows Server 2019", "script\tpackages/ec2launch/install.ps1\n"},
+        {20348, "Windows Server 2022",
+         "msi\tpackages/ec2launch-v2/AmazonEC2Launch.msi\n"},
+        {26100, "Windows Server 2025",
+         "msi\tpackages/ec2launch-v2/AmazonEC2Launch.msi\n"},
+    };
+
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        struct fixture *f;
+        const char *plan;
+        void *own;
+
+        set_up(&own);
+        f = own;
+        hive_free(f->soft);
+        f->soft = winkit_software(versions[i].build);
+        set_text(f->soft, "Microsoft\\Windows NT\\CurrentVersion", "ProductName",
+                 versions[i].name);
+        look(f);
+        is(f, "windows-supported", FINDING_MET, "");
+        assert_null(guest_info_blocker(f->s.info, &f->o));
+        assert_string_equal(f->s.info->product_name, versions[i].name);
+        assert_true(convert(f) > 5);
+        plan = memfs_text(&f->m, "/Windows/HotAdd/plan.txt");
+        if (!strstr(plan, versions[i].agent) ||
+            !strstr(plan, "driver\tdrivers/ena/ena.inf\n"))
+            fail_msg("%s: %s", versions[i].name, plan);
+        assert_int_equal(convert(f), 0);
+        tear_down(&own);
+    }
+}
+
 /* What the conversion writes the service must be able to read. */
 static void the_service_understands_the_plan(void **state)
 {
@@ -594,6 +635,7 @@ int main(void)
         WITH_GUEST(conversion_changes_the_registry),
         WITH_GUEST(the_xen_profile_starts_ide_and_stages_the_pv_installer),
         WITH_GUEST(the_payload_is_staged_and_hashed),
+        cmocka_unit_test(every_version_is_converted),
         WITH_GUEST(the_service_understands_the_plan),
         WITH_GUEST(a_new_plan_starts_at_its_beginning),
         WITH_GUEST(converting_twice_changes_nothing_more),
