@@ -3,8 +3,6 @@
  * guest is converted for the service. */
 #include "windows_guest.h"
 
-#include "plan.h"
-
 #include "base/io.h"
 
 #define PASSWORD   "c0rrect h\xc3\xb6rse"
@@ -257,21 +255,6 @@ static void converting_twice_keeps_the_first_originals(void **state)
     hive_free(h);
 }
 
-static void the_plan_is_the_same_either_way(void **state)
-{
-    static struct fb_plan plan;
-    struct fixture *f = *state;
-    const char *text;
-
-    f->o.fix = true;
-    look(f);
-    convert(f);
-    text = memfs_text(&f->m, "/Windows/HotAdd/plan.txt");
-    snprintf(plan.text, sizeof plan.text, "%s", text);
-    assert_null(fb_plan_parse(&plan, strlen(text)));
-    assert_int_equal(plan.steps[plan.n_steps - 1].verb, FB_DEVICE_PATH);
-}
-
 static void the_service_takes_over_from_a_logon(void **state)
 {
     struct fixture *f = *state;
@@ -333,7 +316,6 @@ int main(void)
         LOGON(a_conversion_logs_on_and_keeps_what_was),
         LOGON(the_password_is_in_one_place),
         LOGON(converting_twice_keeps_the_first_originals),
-        LOGON(the_plan_is_the_same_either_way),
         LOGON(the_service_takes_over_from_a_logon),
         LOGON(a_logon_takes_over_from_the_service),
     };
