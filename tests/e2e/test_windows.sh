@@ -129,14 +129,9 @@ done
 # ---- by automatic logon instead ----
 
 echo 'Swordfish 7' >"$dir/password"
-logon='{"first_boot_way": "autologon", "logon_password_file": "'$dir/password'"}'
-ask no-logon convert "$logon" "$d"
-has 'a notice and User Account Control stand in the way of a logon' "$dir/no-logon" 'windows-uac is not met'
-ask logon convert "$(jq -c '.fix = true' <<<"$logon")" "$d"
-has 'with --fix the converted guest is made to log on' "$dir/logon" 'automatic logon until the first boot is done'
-check 'the password is in no answer' sh -c "! grep -q Swordfish '$dir'/*logon*"
-ask logon-again convert "$(jq -c '.fix = true' <<<"$logon")" "$d"
-same 'a second conversion changes nothing' '[]' "$(jq -c '.result.edits' "$dir/logon-again")"
+ask logon convert '{"fix": true, "first_boot_way": "autologon", "logon_password_file": "'"$dir/password"'"}' "$d"
+has 'the converted guest is made to log on' "$dir/logon" 'automatic logon until the first boot is done'
+check 'the password is in no answer' sh -c "! grep -q Swordfish '$dir'/logon*"
 ask service convert '{}' "$d"
 has 'a conversion for the service takes it back' "$dir/service" 'automatic logon of an earlier conversion undone'
 
