@@ -186,7 +186,7 @@ static void a_conversion_logs_on_and_keeps_what_was(void **state)
     h = winkit_open(&f->m, WINKIT_SOFTWARE);
     text_is(h, WINLOGON, "AutoAdminLogon", "1");
     text_is(h, WINLOGON, "DefaultUserName", "Administrator");
-    text_is(h, WINLOGON, "DefaultDomainName", ".");
+    text_is(h, WINLOGON, "DefaultDomainName", "WEB01");
     text_is(h, WINLOGON, "DefaultPassword", PASSWORD);
     assert_int_equal(u32_of(h, WINLOGON, "AutoLogonCount"), 9);
     text_is(h, RUN, "HotAddFirstBoot",

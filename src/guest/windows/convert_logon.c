@@ -74,13 +74,15 @@ static int log_on(struct edits *x, struct err *e)
 {
     auto_secret struct secret *password = NULL;
     auto_free char *domain = NULL, *name = NULL;
+    const char *where;
 
     if (windows_logon_user(x->s->options, &domain, &name, e) < 0)
         return -1;
     if (secret_read_file(x->s->options->logon_password_file, &password, e) < 0)
         return err_prefix(e, "password for automatic logon");
+    where = str_eq(domain, ".") && x->s->info->hostname ? x->s->info->hostname : domain;
     if (save_and_set(x, AUTO_LOGON, "1", e) < 0 || save_and_set(x, USER, name, e) < 0 ||
-        save_and_set(x, DOMAIN, domain, e) < 0 ||
+        save_and_set(x, DOMAIN, where, e) < 0 ||
         save_and_set(x, PASSWORD, secret_reveal(password), e) < 0 ||
         save_and_set_u32(x, COUNT, FIRSTBOOT_STARTS + 1, e) < 0)
         return -1;
