@@ -187,16 +187,29 @@ static int one_step(struct boot *b, unsigned i)
 
 /* ---- the whole ---- */
 
+/* Before the registration goes: whoever is interrupted here is started again. */
+static void clean_up(struct boot *b, int keep_files)
+{
+    int n = b->ops->put_back(b->ctx);
+
+    if (n < 0)
+        say(b, "some settings could not be put back");
+    else if (n)
+        say(b, "%d settings put back", n);
+    if (b->ops->uninstall(b->ctx, keep_files) < 0)
+        say(b, "some of what was staged could not be removed");
+}
+
 static enum fb_result refuse(struct boot *b, const char *why)
 {
-    b->ops->uninstall(b->ctx, 1);
+    clean_up(b, 1);
     say(b, "finished: refused: %s", why);
     return FB_REFUSED;
 }
 
 static enum fb_result give_up(struct boot *b, unsigned boots)
 {
-    b->ops->uninstall(b->ctx, 1);
+    clean_up(b, 1);
     say(b, "finished: gave up after %u starts, at step %u", boots - 1,
         get(b, "Next") + 1);
     return FB_GAVE_UP;
@@ -206,8 +219,7 @@ static enum fb_result finish(struct boot *b, unsigned boots)
 {
     unsigned failed = get(b, "Failed");
 
-    if (b->ops->uninstall(b->ctx, 0) < 0)
-        say(b, "some of what was staged could not be removed");
+    clean_up(b, 0);
     if (failed)
         say(b, "finished: %u of %u steps failed", failed, b->plan->n_steps);
     else
@@ -231,6 +243,17 @@ static enum fb_result steps(struct boot *b, unsigned boots)
     return finish(b, boots);
 }
 
+/* The password's turn comes before all else, since it is readable until then. */
+static void conceal(struct boot *b)
+{
+    int r = b->ops->conceal(b->ctx);
+
+    if (r > 0)
+        say(b, "the password for automatic logon was taken out of the registry");
+    else if (r < 0)
+        say(b, "the password for automatic logon stays in the registry until the end");
+}
+
 enum fb_result fb_run(const struct fb_ops *ops, void *ctx, struct fb_plan *plan)
 {
     struct boot b = {ops, ctx, plan};
@@ -238,6 +261,7 @@ enum fb_result fb_run(const struct fb_ops *ops, void *ctx, struct fb_plan *plan)
     const char *fault;
 
     say(&b, "start %u", boots);
+    conceal(&b);
     if (ops->set(ctx, "Boots", boots) < 0)
         return refuse(&b, "the registry cannot be written");
     if (ops->protect(ctx) < 0)

@@ -45,10 +45,16 @@ struct fb_ops {
     int (*dword)(void *ctx, const char *key, const char *name, unsigned value);
     int (*device_path)(void *ctx, const char *entry);
 
+    /* With automatic logon: takes the password out of where anyone can read it, to where
+     * Windows alone does. 1 done, 0 there was none, -1 it had to stay. */
+    int (*conceal)(void *ctx);
+    /* Puts back what the conversion and conceal() put aside: how many settings, or -1. */
+    int (*put_back)(void *ctx);
+
     /* One line for the log and the serial console. */
     void (*say)(void *ctx, const char *line);
     int (*restart)(void *ctx);
-    /* The service's registration and, unless keep_files, what was staged. */
+    /* The registration and, unless keep_files, what was staged. */
     int (*uninstall)(void *ctx, int keep_files);
 };
 
@@ -59,7 +65,8 @@ enum fb_result {
     FB_GAVE_UP,  /* too many starts */
 };
 
-/* `plan` is memory for the plan. */
+/* However it ends, but for a restart, settings are put back and nothing starts it again.
+ * `plan` is memory for the plan. */
 enum fb_result fb_run(const struct fb_ops *ops, void *ctx, struct fb_plan *plan);
 
 #endif

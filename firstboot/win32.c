@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY L"SYSTEM\\CurrentControlSet\\Services\\HotAddFirstBoot\\Parameters"
 #define PNP L"SOFTWARE\\Microsoft\\Windows\\CurrentVersion"
 
 int win32_wide(const char *s, wchar_t *out, int cap)
@@ -177,8 +176,8 @@ static unsigned op_get(void *ctx, const char *name)
     DWORD v = 0, len = sizeof v;
 
     if (win32_wide(name, wide, 64) < 0 ||
-        RegGetValueW(HKEY_LOCAL_MACHINE, KEY, wide, RRF_RT_REG_DWORD, NULL, &v, &len) !=
-            0)
+        RegGetValueW(HKEY_LOCAL_MACHINE, FB_PARAMS, wide, RRF_RT_REG_DWORD, NULL, &v,
+                     &len) != 0)
         return 0;
     return v;
 }
@@ -203,7 +202,7 @@ static int op_set(void *ctx, const char *name, unsigned value)
 {
     wchar_t wide[64];
 
-    return win32_wide(name, wide, 64) < 0 ? -1 : set_dword(KEY, wide, value);
+    return win32_wide(name, wide, 64) < 0 ? -1 : set_dword(FB_PARAMS, wide, value);
 }
 
 static int op_get_text(void *ctx, const char *name, char *text, size_t cap)
@@ -212,8 +211,8 @@ static int op_get_text(void *ctx, const char *name, char *text, size_t cap)
     DWORD len = sizeof value;
 
     if (win32_wide(name, wide, 64) < 0 ||
-        RegGetValueW(HKEY_LOCAL_MACHINE, KEY, wide, RRF_RT_REG_SZ, NULL, value, &len) !=
-            0)
+        RegGetValueW(HKEY_LOCAL_MACHINE, FB_PARAMS, wide, RRF_RT_REG_SZ, NULL, value,
+                     &len) != 0)
         return -1;
     return WideCharToMultiByte(CP_UTF8, 0, value, -1, text, (int)cap, NULL, NULL) > 0
                ? 0
@@ -340,6 +339,16 @@ static int op_disks(void *ctx)
     return win32_disks();
 }
 
+static int op_conceal(void *ctx)
+{
+    return win32_conceal();
+}
+
+static int op_put_back(void *ctx)
+{
+    return win32_put_back();
+}
+
 static int op_restart(void *ctx)
 {
     return win32_restart(ctx);
@@ -365,6 +374,8 @@ const struct fb_ops win32_ops = {
     .disks = op_disks,
     .dword = op_dword,
     .device_path = op_device_path,
+    .conceal = op_conceal,
+    .put_back = op_put_back,
     .say = op_say,
     .restart = op_restart,
     .uninstall = op_uninstall,

@@ -8,10 +8,13 @@
 
 #define FB_SERVICE L"HotAddFirstBoot"
 #define FB_PATH    1024 /* characters of a path */
+#define FB_KEY     L"SYSTEM\\CurrentControlSet\\Services\\HotAddFirstBoot"
+#define FB_PARAMS  FB_KEY L"\\Parameters"
 
 struct win32 {
     wchar_t folder[FB_PATH];  /* where the program is, without a final backslash */
     wchar_t windows[FB_PATH]; /* the system root */
+    int logon;                /* started by a logon and not as a service */
 };
 
 extern const struct fb_ops win32_ops; /* on a struct win32 */
@@ -37,6 +40,12 @@ int win32_dhcp(struct win32 *w);
 int win32_disks(void);
 int win32_uninstall(struct win32 *w, int keep_files);
 int win32_protect(struct win32 *w);
+
+/* win32_logon.c */
+int win32_conceal(void);
+int win32_put_back(void);
+/* The registration of a logon's way; 0 or -1. */
+int win32_unregister_logon(void);
 void win32_settle(void);
 
 #endif

@@ -255,7 +255,7 @@ static int remove_files(struct win32 *w)
     return r;
 }
 
-int win32_uninstall(struct win32 *w, int keep_files)
+static int unregister_service(void)
 {
     SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
     SC_HANDLE service = manager ? OpenServiceW(manager, FB_SERVICE, DELETE) : NULL;
@@ -265,6 +265,13 @@ int win32_uninstall(struct win32 *w, int keep_files)
         CloseServiceHandle(service);
     if (manager)
         CloseServiceHandle(manager);
+    return r;
+}
+
+int win32_uninstall(struct win32 *w, int keep_files)
+{
+    int r = w->logon ? win32_unregister_logon() : unregister_service();
+
     if (!keep_files && remove_files(w) < 0)
         r = -1;
     return r;

@@ -2,7 +2,10 @@
 #include "base/secret.h"
 
 #include "base/auto.h"
+#include "base/buf.h"
+#include "base/io.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -32,6 +35,26 @@ int secret_new(const char *text, size_t len, struct secret **ret, struct err *e)
     s->text[len] = 0;
     *ret = s;
     return 0;
+}
+
+int secret_read_file(const char *path, struct secret **ret, struct err *e)
+{
+    struct buf b = BUF_INIT;
+    auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r;
+
+    if (fd < 0)
+        return err_sys(e, "%s", path);
+    /* Room for all of it at once: growing would leave copies behind. */
+    r = buf_reserve(&b, 2 * SECRET_FILE_BYTES, e);
+    if (r == 0)
+        r = io_read_fd(fd, SECRET_FILE_BYTES, &b, path, e);
+    if (r == 0)
+        r = secret_new(buf_str(&b), strcspn(buf_str(&b), "\r\n"), ret, e);
+    if (b.data)
+        secret_wipe(b.data, b.cap);
+    buf_release(&b);
+    return r;
 }
 
 void secret_free(struct secret *s)

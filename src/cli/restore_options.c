@@ -28,8 +28,16 @@ static const struct option_def defs[] = {
      "also mend what changes how the guest is administered"},
     {"windows-gpt", 0, OPTION_FLAG, AT(windows_gpt), NULL,
      "take a Windows guest on GPT, as a UEFI instance"},
+    {"discard-hibernation", 0, OPTION_FLAG, AT(discard_hibernation), NULL,
+     "take a hibernated Windows guest, losing its saved session"},
     {"drivers", 0, OPTION_STRING, AT(drivers), "DIR",
      "AWS's packages for Windows (/var/lib/hotadd/drivers)"},
+    {"first-boot", 0, OPTION_STRING, AT(first_boot), "WAY",
+     "of Windows: by a service, or by autologon (service)"},
+    {"logon-user", 0, OPTION_STRING, AT(logon_user), "NAME",
+     "autologon: an administrator, [DOMAIN\\]NAME (Administrator)"},
+    {"logon-password-file", 0, OPTION_STRING, AT(logon_password_file), "FILE",
+     "autologon: its first line is that user's password"},
 
     {.type = OPTION_HEADING, .help = "The instance"},
     {"name", 0, OPTION_STRING, AT(name), "NAME", "its Name tag (the machine's name)"},
@@ -101,7 +109,7 @@ int source_make_absolute(char **source, struct err *e)
 int restore_params_make_absolute(struct restore_params *p, struct err *e)
 {
     struct source_spec spec = restore_params_source(p, NULL);
-    char **files[] = {&p->repo, &p->key, &p->key_password_file};
+    char **files[] = {&p->repo, &p->key, &p->key_password_file, &p->logon_password_file};
 
     if (!source_is_point(&spec) && source_make_absolute(&p->source, e) < 0)
         return -1;

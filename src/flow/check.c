@@ -23,7 +23,13 @@ struct guest_options guest_options_for(const struct restore_params *params,
         .purpose = kind == RESTORE_CONVERT ? GUEST_CONVERT : GUEST_RESTORE,
         .fix = params->fix,
         .windows_gpt = params->windows_gpt,
+        .discard_hibernation = params->discard_hibernation,
         .drivers = params->drivers,
+        .first_boot_way = params->first_boot && str_eq(params->first_boot, "autologon")
+                              ? FIRST_BOOT_AUTOLOGON
+                              : FIRST_BOOT_SERVICE,
+        .logon_user = params->logon_user,
+        .logon_password_file = params->logon_password_file,
     };
 }
 

@@ -4,41 +4,16 @@
 
 #include "aws/s3.h"
 #include "aws/s3_objects.h"
-#include "base/io.h"
 #include "base/str.h"
 
-#include <fcntl.h>
-
-#define MAX_PASSWORD_FILE 4096u
-
 /* ---- the key ---- */
-
-static int password_of_file(const char *file, struct secret **ret, struct err *e)
-{
-    struct buf b = BUF_INIT;
-    auto_fd int fd = open(file, O_RDONLY | O_CLOEXEC);
-    int r;
-
-    if (fd < 0)
-        return err_sys(e, "%s", file);
-    /* Room for all of it at once: growing would leave copies behind. */
-    r = buf_reserve(&b, 2 * MAX_PASSWORD_FILE, e);
-    if (r == 0)
-        r = io_read_fd(fd, MAX_PASSWORD_FILE, &b, file, e);
-    if (r == 0)
-        r = secret_new(buf_str(&b), strcspn(buf_str(&b), "\r\n"), ret, e);
-    if (b.data)
-        secret_wipe(b.data, b.cap);
-    buf_release(&b);
-    return r;
-}
 
 int flow_key_password(const char *file, struct secret **ret, struct err *e)
 {
     const char *env = getenv(KEY_PASSWORD_ENV);
 
     if (file)
-        return password_of_file(file, ret, e);
+        return secret_read_file(file, ret, e);
     if (env)
         return secret_new(env, strlen(env), ret, e);
     *ret = NULL;

@@ -120,6 +120,38 @@ static int check_tags(const struct strv *tags, struct err *e)
     return 0;
 }
 
+/* [DOMAIN\]NAME, of what Windows allows in names of users. */
+static bool is_user(const char *s)
+{
+    const char *slash = strchr(s, '\\'), *name = slash ? slash + 1 : s;
+
+    return s != slash && *name && strlen(s) <= 200 && !strpbrk(name, "\\/\"[]:|<>+=;,?*");
+}
+
+static int check_first_boot(const struct restore_params *p, struct err *e)
+{
+    static const char *const ways[] = {"service", "autologon", NULL};
+    bool logon = p->first_boot && str_eq(p->first_boot, "autologon");
+
+    if (one_of(p->first_boot, "first-boot", ways, e) < 0)
+        return -1;
+    if (!logon && (p->logon_user || p->logon_password_file))
+        return err_set(e, ERR_USAGE,
+                       "--logon-user and --logon-password-file need --first-boot "
+                       "autologon");
+    if (logon && !p->logon_password_file)
+        return err_set(e, ERR_USAGE,
+                       "--first-boot autologon needs --logon-password-file");
+    if (logon && p->finish && str_eq(p->finish, "import"))
+        return err_set(e, ERR_USAGE,
+                       "--first-boot autologon: AWS's import wants automatic logon to be "
+                       "off");
+    if (p->logon_user && !is_user(p->logon_user))
+        return err_set(e, ERR_USAGE, "--logon-user %s: write NAME or DOMAIN\\NAME",
+                       p->logon_user);
+    return 0;
+}
+
 int restore_params_check(const struct restore_params *p, struct err *e)
 {
     static const char *const finishers[] = {"swap", NULL};
@@ -136,6 +168,8 @@ int restore_params_check(const struct restore_params *p, struct err *e)
         return -1;
     if ((p->ns || p->key || p->key_password_file) && !p->repo)
         return err_set(e, ERR_USAGE, "--ns, --key and --key-password-file need --repo");
+    if (check_first_boot(p, e) < 0)
+        return -1;
     if (p->private_ip && inet_pton(AF_INET, p->private_ip, &addr) != 1)
         return err_set(e, ERR_USAGE, "--private-ip %s: not an IPv4 address",
                        p->private_ip);

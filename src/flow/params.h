@@ -47,11 +47,15 @@
     FLAG(skip_digests)                                                                   \
     FLAG(skip_check) /* restore only: do not look into the guest */                      \
     FLAG(fix)                                                                            \
-    FLAG(windows_gpt)   /* a Windows guest on GPT shall boot by UEFI */                  \
-    STR(drivers)        /* folder of AWS's packages for Windows */                       \
-    U64(boot_timeout_s) /* for the first boot's status checks */                         \
-    FLAG(no_wait)       /* do not wait for the first boot */                             \
-    STR(device_root)    /* where attached volumes appear */
+    FLAG(windows_gpt)         /* a Windows guest on GPT shall boot by UEFI */            \
+    FLAG(discard_hibernation) /* lose the session that a Windows guest saved */          \
+    STR(drivers)              /* folder of AWS's packages for Windows */                 \
+    STR(first_boot)           /* of Windows: service or autologon */                     \
+    STR(logon_user)           /* for autologon: [DOMAIN\]NAME */                         \
+    STR(logon_password_file)  /* where its password is; never the password */            \
+    U64(boot_timeout_s)       /* for the first boot's status checks */                   \
+    FLAG(no_wait)             /* do not wait for the first boot */                       \
+    STR(device_root)          /* where attached volumes appear */
 
 struct restore_params {
 #define AS_STR(f)  char *f;

@@ -171,12 +171,17 @@ static int send_request(struct talk *t, const char *op, const struct guest_disk 
 
     if (!list)
         return -1;
-    j = json_pack("{s:s, s:O, s:{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:s?, s:s?}}", "op",
-                  op, "disks", list, "options", "method", guest_method_name(o->method),
-                  "profile", guest_profile_name(o->profile), "purpose",
-                  guest_purpose_name(o->purpose), "firmware", firmware_name(o->firmware),
-                  "fix", o->fix, "dry_run", o->dry_run, "windows_gpt", o->windows_gpt,
-                  "drivers", o->drivers, "first_boot", o->first_boot);
+    j = json_pack(
+        "{s:s, s:O, s:{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:s?, s:s?, s:s, "
+        "s:s?, s:s?}}",
+        "op", op, "disks", list, "options", "method", guest_method_name(o->method),
+        "profile", guest_profile_name(o->profile), "purpose",
+        guest_purpose_name(o->purpose), "firmware", firmware_name(o->firmware), "fix",
+        o->fix, "dry_run", o->dry_run, "windows_gpt", o->windows_gpt,
+        "discard_hibernation", o->discard_hibernation, "drivers", o->drivers,
+        "first_boot", o->first_boot, "first_boot_way",
+        first_boot_way_name(o->first_boot_way), "logon_user", o->logon_user,
+        "logon_password_file", o->logon_password_file);
     if (!j)
         return err_nomem(e);
     if (json_text(j, &text, e) < 0 ||

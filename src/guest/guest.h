@@ -35,14 +35,21 @@ enum guest_profile { GUEST_NITRO, GUEST_XEN, GUEST_BOTH };
  * from elsewhere, and the conversion will supply what is marked FIXABLE. */
 enum guest_purpose { GUEST_RESTORE, GUEST_CONVERT };
 
-const char *guest_method_name(enum guest_method m);   /* "swap", "image", "import" */
-const char *guest_profile_name(enum guest_profile p); /* "nitro", "xen", "both" */
-const char *guest_purpose_name(enum guest_purpose p); /* "restore", "convert" */
+/* What starts a Windows guest's first boot: a service of LocalSystem, or a program in the
+ * session of a user who is logged on automatically. */
+enum first_boot_way { FIRST_BOOT_SERVICE, FIRST_BOOT_AUTOLOGON };
+
+const char *guest_method_name(enum guest_method m);     /* "swap", "image", "import" */
+const char *guest_profile_name(enum guest_profile p);   /* "nitro", "xen", "both" */
+const char *guest_purpose_name(enum guest_purpose p);   /* "restore", "convert" */
+const char *first_boot_way_name(enum first_boot_way w); /* "service", "autologon" */
 /* The names above; an unknown one is ERR_USAGE. */
 int guest_method_parse(const char *name, enum guest_method *ret,
                        struct err *e) err_warn_unused;
 int guest_profile_parse(const char *name, enum guest_profile *ret,
                         struct err *e) err_warn_unused;
+int first_boot_way_parse(const char *name, enum first_boot_way *ret,
+                         struct err *e) err_warn_unused;
 
 #define GUEST_DRIVERS_DIR "/var/lib/hotadd/drivers"
 
@@ -54,10 +61,15 @@ struct guest_options {
     enum firmware firmware; /* of the source machine, where its description says */
     bool fix; /* also mend requirements that are the user's (static address, …) */
     bool windows_gpt; /* Windows guests on GPT disks, which boot by UEFI, are wanted */
-    bool dry_run;     /* guest_convert: only plan */
+    bool discard_hibernation; /* Windows guests: lose a saved session */
+    bool dry_run;             /* guest_convert: only plan */
     /* Windows guests: the folder with AWS's packages, NULL: GUEST_DRIVERS_DIR; and the
      * first-boot service's program, NULL: the installed one, or the build tree's. */
     const char *drivers, *first_boot;
+    enum first_boot_way first_boot_way;
+    /* For autologon: who, as NAME or DOMAIN\NAME (NULL: Administrator), and the file
+     * whose first line is the password, which only the child reads. */
+    const char *logon_user, *logon_password_file;
     uint64_t deadline_ns; /* duration allowed in all; 0: ten minutes */
     const char *program;  /* hotadd-guest to run; NULL: the installed one, or the one
                            * beside the running program (build tree) */

@@ -48,6 +48,20 @@ const char *guest_profile_name(enum guest_profile p)
     return name_of(profiles, COUNT(profiles), p);
 }
 
+const char *first_boot_way_name(enum first_boot_way w)
+{
+    return w == FIRST_BOOT_AUTOLOGON ? "autologon" : "service";
+}
+
+int first_boot_way_parse(const char *name, enum first_boot_way *ret, struct err *e)
+{
+    if (!str_eq(name, "service") && !str_eq(name, "autologon"))
+        return err_set(e, ERR_USAGE,
+                       "first boot by \"%s\" is unknown: service or autologon", name);
+    *ret = str_eq(name, "autologon") ? FIRST_BOOT_AUTOLOGON : FIRST_BOOT_SERVICE;
+    return 0;
+}
+
 const char *guest_purpose_name(enum guest_purpose p)
 {
     return name_of(purposes, COUNT(purposes), p);

@@ -120,7 +120,7 @@ test_guest() {
         "$(jq -c '.result | {edits, changed}' "$work/again")"
 
     SECONDS=0
-    boot "$firmware" 500 "${disks[@]}"
+    boot "$firmware" 900 "${disks[@]}"
     report=$(grep -a -o 'hotadd-report: .*' "$work/serial" | tr -d '\r' | head -n 1)
     say "$name: $report after $SECONDS s"
     case $report in

@@ -204,6 +204,95 @@ power_off
 boot 'finished: '
 has 'a failed step is told and is not the end' "$log" 'finished: 1 of 8 steps failed'
 
+# ---- by automatic logon ----
+
+winlogon='HKLM\Software\Microsoft\Windows NT\CurrentVersion\Winlogon'
+policies='HKLM\Software\Microsoft\Windows\CurrentVersion\Policies\System'
+run='HKLM\Software\Microsoft\Windows\CurrentVersion\Run'
+
+# What src/guest/windows/convert_logon.c leaves instead of a service.
+stage_logon() {
+    stage
+    mv "$folder" "$staged"
+    local prefix='HKEY_LOCAL_MACHINE\System\CurrentControlSet\Services\HotAddFirstBoot'
+    {
+        printf 'REGEDIT4\n\n[-%s]\n\n[%s\\Parameters]\n' "$prefix" "$prefix"
+        printf '"PlanSha256"="%s"\n' "$(sha256sum <"$staged/plan.txt" | cut -d' ' -f1)"
+        local slot=0 name data
+        while IFS='|' read -r key name data; do
+            printf '\n[%s\\Parameters\\Saved\\%d]\n"Key"="%s"\n"Name"="%s"\n%s\n' "$prefix" "$slot" \
+                "SOFTWARE\\\\Microsoft\\\\$key" "$name" "${data:+\"Data\"=$data}"
+            slot=$((slot + 1))
+        done <<'END'
+Windows NT\\CurrentVersion\\Winlogon|AutoAdminLogon|"0"
+Windows NT\\CurrentVersion\\Winlogon|DefaultUserName|"somebody"
+Windows NT\\CurrentVersion\\Winlogon|DefaultDomainName|
+Windows NT\\CurrentVersion\\Winlogon|DefaultPassword|
+Windows NT\\CurrentVersion\\Winlogon|AutoLogonCount|
+Windows\\CurrentVersion\\Policies\\System|EnableLUA|dword:00000001
+END
+        cat <<'END'
+
+[HKEY_LOCAL_MACHINE\Software\Microsoft\Windows NT\CurrentVersion\Winlogon]
+"AutoAdminLogon"="1"
+"DefaultUserName"="Administrator"
+"DefaultDomainName"="."
+"DefaultPassword"="Swordfish 7"
+"AutoLogonCount"=dword:00000009
+
+[HKEY_LOCAL_MACHINE\Software\Microsoft\Windows\CurrentVersion\Policies\System]
+"EnableLUA"=dword:00000000
+
+[HKEY_LOCAL_MACHINE\Software\Microsoft\Windows\CurrentVersion\Run]
+"HotAddFirstBoot"="\"C:\\windows\\HotAdd\\hotadd-firstboot.exe\" --logon"
+END
+    } >"$dir/logon.reg"
+    timeout 120 "$wine" regedit /S "$(path_of "$dir/logon.reg")" 9>&- >/dev/null 2>&1
+    power_off
+    mv "$staged" "$folder"
+}
+
+# Starts what Run names, as a logon does; waits for a line.
+log_on() { # TEXT [SECONDS]
+    local line
+    line=$(registry "$run" HotAddFirstBoot)
+    case $line in
+    '"C:\windows\HotAdd\hotadd-firstboot.exe" --logon') ;;
+    *) return 1 ;;
+    esac
+    "$wine" 'C:\windows\HotAdd\hotadd-firstboot.exe' --logon 9>&- >/dev/null 2>&1 &
+    keeper=$!
+    await "$@"
+}
+
+stage_logon
+log_on 'finished: '
+has 'a logon does all steps, too' "$log" 'finished: ok: 8 steps, 1 starts' '6 settings put back'
+power_off
+same 'nobody is logged on automatically any more' '0 somebody' \
+    "$(registry "$winlogon" AutoAdminLogon) $(registry "$winlogon" DefaultUserName)"
+same 'no password is left' '' "$(registry "$winlogon" DefaultPassword)$(registry "$winlogon" AutoLogonCount)"
+check 'nor its text in the registry' sh -c "! grep -qa 'Swordfish' '$WINEPREFIX'/*.reg"
+same 'User Account Control is on again' 0x1 "$(registry "$policies" EnableLUA)"
+same 'nothing starts it again' '' "$(registry "$run" HotAddFirstBoot)$(registry "$services\\HotAddFirstBoot\\Parameters" PlanSha256)"
+
+stage_logon
+touch "$c/msiexec.hang"
+log_on 'step 2 of 8'
+for _ in $(seq 80); do [ -e "$c/msiexec.hang" ] && sleep 0.25; done
+sleep 1
+power_off
+log_on 'finished: '
+has 'the logon after a restart goes on' "$log" 'finished: ok: 8 steps, 2 starts'
+power_off
+
+stage_logon
+printf 'evil' >"$folder/packages/pv/AWSPVDriverSetup.msi"
+log_on 'finished: '
+has 'a changed file is refused in a logon, too' "$log" 'finished: refused: a staged file was changed'
+power_off
+same 'and the password is taken away' '0' "$(registry "$winlogon" AutoAdminLogon)$(registry "$winlogon" DefaultPassword)"
+
 # ---- what is not what was staged ----
 
 stage

@@ -26,7 +26,7 @@ skip_all() {
 }
 
 for need in qemu-system-x86_64:qemu-system-x86 mkinitramfs:initramfs-tools-core \
-    busybox:busybox-static mke2fs:e2fsprogs cpio:cpio lz4:lz4 zstd:zstd xz:xz-utils flock:util-linux; do
+    busybox:busybox-static mke2fs:e2fsprogs cpio:cpio lz4:lz4 lzop:lzop zstd:zstd xz:xz-utils flock:util-linux; do
     command -v "${need%%:*}" >/dev/null || skip_all "${need%%:*} is missing: install ${need#*:}"
 done
 kernel=
@@ -115,6 +115,7 @@ pack() {
     gzip) gzip -n -c "$2" >"$out" ;;
     xz) xz --check=crc32 -2 -c "$2" >"$out" ;;
     zstd) zstd -q -3 -c "$2" >"$out" ;;
+    lzo) lzop -q -c "$2" >"$out" ;;
     lz4) lz4 -l -q -c "$2" >"$out" ;;
     bzip2) bzip2 -c "$2" >"$out" ;;
     lzma) xz --format=lzma -2 -c "$2" >"$out" ;;
@@ -212,7 +213,7 @@ extended 'initramfs-tools (lz4)' tools.lz4 auto
 extended 'initramfs-tools (microcode and gzip)' early.gzip auto
 
 if [ "$which" = all ]; then
-    for c in xz bzip2 lzma none; do
+    for c in xz bzip2 lzma lzo none; do
         make "tools.$c" pack "$c" "$cache/tools.cpio" || exit 1
         extended "initramfs-tools ($c)" "tools.$c" auto
     done

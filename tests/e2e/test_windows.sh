@@ -35,16 +35,22 @@ states() { # NAME: what is neither met nor unneeded
         | "\(.id) \(.state)"' "$dir/$1" | sort
 }
 
-# disk NAME HIVES-DIR [FILE]: an MBR disk with one active NTFS; FILE becomes hiberfil.sys.
+# disk NAME HIVES-DIR [FILE]: an MBR disk with Windows on its second partition, started by
+# the first; FILE becomes hiberfil.sys.
 disk() {
     truncate -s 2200M "$1"
-    printf 'label: dos\nstart=2048, type=7, bootable\n' | sfdisk -q "$1" || bail "sfdisk"
+    printf 'label: dos\nstart=2048, size=16MiB, type=7, bootable\ntype=7\n' | sfdisk -q "$1" || bail "sfdisk"
     # Something to run in the first sector.
     printf '\063\300\216\320' | dd of="$1" conv=notrunc status=none
     flock "$lock" guestfish -a "$1" >"$dir/guestfish.out" 2>&1 <<END || bail "$(cat "$dir/guestfish.out")"
 run
 mkfs ntfs /dev/sda1
 mount /dev/sda1 /
+mkdir /Boot
+copy-in $2/BCD /Boot
+umount /
+mkfs ntfs /dev/sda2
+mount /dev/sda2 /
 mkdir-p /Windows/System32/config
 mkdir-p /Windows/System32/drivers
 write /Windows/System32/drivers/stornvme.sys driver
@@ -109,7 +115,7 @@ same 'a second conversion changes nothing' '[]' "$(jq -c '.result.edits' "$dir/a
 
 # The owner and the two entries of the list, as [MS-DTYP] writes them.
 acl() {
-    flock "$lock" guestfish --ro -a "$d" -m /dev/sda1 <<END | tr -d '\n' | od -An -v -tx1 | tr -d ' \n'
+    flock "$lock" guestfish --ro -a "$d" -m /dev/sda2 <<END | tr -d '\n' | od -An -v -tx1 | tr -d ' \n'
 lgetxattr $1 system.ntfs_acl
 END
 }
@@ -120,6 +126,15 @@ for file in /Windows/HotAdd/plan.txt /Windows/HotAdd/original/Windows/System32/c
     esac
 done
 
+# ---- by automatic logon instead ----
+
+echo 'Swordfish 7' >"$dir/password"
+ask logon convert '{"fix": true, "first_boot_way": "autologon", "logon_password_file": "'"$dir/password"'"}' "$d"
+has 'the converted guest is made to log on' "$dir/logon" 'automatic logon until the first boot is done'
+check 'the password is in no answer' sh -c "! grep -q Swordfish '$dir'/logon*"
+ask service convert '{}' "$d"
+has 'a conversion for the service takes it back' "$dir/service" 'automatic logon of an earlier conversion undone'
+
 # ---- a saved session ----
 
 printf 'hibr' >"$dir/hiberfil"
@@ -129,6 +144,10 @@ before=$(sha256sum <"$h")
 ask hibernated convert '{}' "$h"
 has 'a hibernated guest is refused' "$dir/hibernated" 'windows-hibernation is not met'
 same 'and not a byte of it is changed' "$before" "$(sha256sum <"$h")"
+ask discarded convert '{"discard_hibernation": true}' "$h"
+has 'unless the session is to be discarded' "$dir/discarded" 'saved session discarded'
+ask woken check '{}' "$h"
+same 'then it is gone' met "$(jq -r '.result.findings[] | select(.id == "windows-hibernation").state' "$dir/woken")"
 
 # ---- the plan of a conversion, in the lab ----
 

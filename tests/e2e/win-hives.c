@@ -1,6 +1,6 @@
 /* win-hives DIR [dirty]: the hives of tests/unit/winkit.c as files in DIR, for disks that
- * look like Windows': SYSTEM and SOFTWARE, and with "dirty" a SYSTEM whose last change is
- * in SYSTEM.LOG1 alone. */
+ * look like Windows': SYSTEM, SOFTWARE, SAM and BCD, and with "dirty" a SYSTEM whose last
+ * change is in SYSTEM.LOG1 alone. */
 #include "winkit.h"
 
 #include "base/io.h"
@@ -37,7 +37,7 @@ static void write_dirty(const char *dir, struct hive *h)
 
 int main(int argc, char **argv)
 {
-    struct hive *sys, *soft;
+    struct hive *sys, *soft, *sam, *bcd;
 
     if (argc < 2) {
         fprintf(stderr, "usage: win-hives DIR [dirty]\n");
@@ -45,12 +45,18 @@ int main(int argc, char **argv)
     }
     sys = winkit_system();
     soft = winkit_software(14393);
+    sam = winkit_sam();
+    bcd = winkit_bcd();
     if (argc > 2)
         write_dirty(argv[1], sys);
     else
         write_hive(argv[1], "SYSTEM", sys);
     write_hive(argv[1], "SOFTWARE", soft);
+    write_hive(argv[1], "SAM", sam);
+    write_hive(argv[1], "BCD", bcd);
     hive_free(sys);
     hive_free(soft);
+    hive_free(sam);
+    hive_free(bcd);
     return 0;
 }

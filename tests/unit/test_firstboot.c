@@ -23,6 +23,8 @@ struct fake {
     const char *restarts;  /* a run that contains this restarts the machine */
     unsigned ops, dies_at; /* 0: never */
     bool gone, kept_files;
+    unsigned put_aside; /* settings that a conversion put aside */
+    bool password, lsa; /* readable by anyone; by Windows alone */
     jmp_buf power;
 };
 
@@ -158,6 +160,35 @@ static int device_path(void *ctx, const char *entry)
     return call(ctx, "device-path", entry);
 }
 
+static int conceal(void *ctx)
+{
+    struct fake *f = ctx;
+
+    op(f);
+    if (!f->password)
+        return 0;
+    if (f->fails && !strcmp(f->fails, "conceal"))
+        return -1;
+    f->lsa = true;
+    op(f);
+    f->password = false;
+    return 1;
+}
+
+static int put_back(void *ctx)
+{
+    struct fake *f = ctx;
+    int n = (int)f->put_aside;
+
+    op(f);
+    if (f->fails && !strcmp(f->fails, "put_back"))
+        return -1;
+    f->password = f->lsa = false;
+    op(f);
+    f->put_aside = 0;
+    return n;
+}
+
 static void say(void *ctx, const char *line)
 {
     assert_ok(strv_add(&((struct fake *)ctx)->console, line, e));
@@ -193,6 +224,8 @@ static const struct fb_ops ops = {
     .disks = disks,
     .dword = dword,
     .device_path = device_path,
+    .conceal = conceal,
+    .put_back = put_back,
     .say = say,
     .restart = restart,
     .uninstall = uninstall,
@@ -366,6 +399,8 @@ static void a_power_cut_anywhere_is_survived(void **state)
         set_up(&own);
         f = own;
         f->dies_at = at;
+        f->password = true;
+        f->put_aside = 6;
         if (start(f, &r) == 0) {
             tear_down(&own);
             assert_true(at > 20);
@@ -380,6 +415,7 @@ static void a_power_cut_anywhere_is_survived(void **state)
         assert_true(count(f, "pnputil") >= 1 && count(f, "pnputil") <= 2);
         assert_true(count(f, "msiexec") <= 1);
         assert_true(count(f, "dword") >= 1);
+        assert_false(f->password || f->lsa || f->put_aside);
         tear_down(&own);
     }
 }
@@ -454,6 +490,74 @@ static void it_gives_up_after_so_many_starts(void **state)
         last(f), "hotadd: first-boot: finished: gave up after 8 starts, at step 1");
 }
 
+static bool said(const struct fake *f, const char *what)
+{
+    vec_foreach (line, &f->console)
+        if (strstr(*line, what))
+            return true;
+    return false;
+}
+
+/* Before anything else, and Windows can still log on after a restart. */
+static void a_password_is_taken_out_of_reach_at_once(void **state)
+{
+    struct fake *f = *state;
+    enum fb_result r;
+
+    f->password = true;
+    f->put_aside = 6;
+    f->restarts = "pnputil";
+    assert_int_equal(start(f, &r), 1);
+    assert_true(!f->password && f->lsa && f->put_aside == 6);
+    assert_int_equal(start(f, &r), 0);
+    assert_int_equal(r, FB_FINISHED);
+    assert_false(f->lsa || f->put_aside);
+    assert_true(said(f, "taken out of the registry"));
+    assert_true(said(f, "6 settings put back"));
+    assert_true(strstr(last(f), "finished: ok"));
+}
+
+/* However it ends. */
+static void settings_are_put_back_by_a_refusal_and_by_giving_up(void **state)
+{
+    struct fake *f = *state;
+    enum fb_result r;
+
+    f->password = true;
+    f->put_aside = 5;
+    f->changed = "config/agent.yml";
+    assert_int_equal(start(f, &r), 0);
+    assert_int_equal(r, FB_REFUSED);
+    assert_true(f->gone && !f->password && !f->lsa && !f->put_aside);
+
+    f->changed = NULL;
+    f->gone = false;
+    f->password = true;
+    f->put_aside = 5;
+    f->params[param(f, "Boots")].value = 8;
+    assert_int_equal(start(f, &r), 0);
+    assert_int_equal(r, FB_GAVE_UP);
+    assert_true(f->gone && !f->password && !f->lsa && !f->put_aside);
+}
+
+static void what_cannot_be_concealed_or_put_back_is_told(void **state)
+{
+    struct fake *f = *state;
+    enum fb_result r;
+
+    f->password = true;
+    f->put_aside = 5;
+    f->fails = "conceal";
+    assert_int_equal(start(f, &r), 0);
+    assert_true(said(f, "stays in the registry until the end"));
+    assert_true(!f->password && !f->put_aside);
+
+    f->fails = "put_back";
+    f->put_aside = 5;
+    assert_int_equal(start(f, &r), 0);
+    assert_true(said(f, "some settings could not be put back"));
+}
+
 static void what_cannot_be_remembered_is_not_done(void **state)
 {
     struct fake *f = *state;
@@ -481,6 +585,9 @@ int main(void)
         BOOT(pnputil_may_have_nothing_to_do),
         BOOT(it_gives_up_after_so_many_starts),
         BOOT(what_cannot_be_remembered_is_not_done),
+        BOOT(a_password_is_taken_out_of_reach_at_once),
+        BOOT(settings_are_put_back_by_a_refusal_and_by_giving_up),
+        BOOT(what_cannot_be_concealed_or_put_back_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

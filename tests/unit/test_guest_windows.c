@@ -1,107 +1,12 @@
 /* Windows guests in memory: what each requirement says of them, what a conversion
  * changes, and that it can be repeated, interrupted and given dirty hives. */
-#include "driverkit.h"
-#include "winkit.h"
+#include "windows_guest.h"
 
 #include "plan.h"
 
 #include "base/digest.h"
 #include "base/str.h"
-#include "guest/info.h"
 #include "guest/windows/hivelog.h"
-#include "guest/windows/windows.h"
-
-struct fixture {
-    struct memfs m;
-    struct subject s;
-    struct guest_options o;
-    struct hive *sys, *soft; /* to be changed before look() */
-    char *drivers;
-    enum ntfs_state ntfs;
-    const char *table;
-    bool esp, dynamic;
-};
-
-/* What the session does once the root is mounted. */
-static void look(struct fixture *f)
-{
-    struct storage_disk d = {
-        .device = strdup("/dev/sda"), .table = f->table, .boot_code = true};
-    struct partition p = {
-        .number = 1, .active = true, .mbr_type = 7, .dynamic_disk = f->dynamic};
-    struct volume v = {.device = strdup("/dev/sda1"),
-                       .fs = {.type = "ntfs"},
-                       .partition = 1,
-                       .size_bytes = 40ull << 30};
-    struct volume esp = {.device = strdup("/dev/sda2"), .partition = 2, .esp = f->esp};
-
-    if (f->sys) {
-        winkit_put(&f->m, f->sys, f->soft);
-        hive_free(f->sys);
-        hive_free(f->soft);
-        f->sys = f->soft = NULL;
-    }
-    subject_release(&f->s);
-    f->s = (struct subject){.fs = memfs_gfs(&f->m), .options = &f->o};
-    assert_ok(vec_push(&d.partitions, p, e));
-    assert_ok(vec_push(&f->s.storage.disks, d, e));
-    assert_ok(vec_push(&f->s.storage.volumes, v, e));
-    assert_ok(vec_push(&f->s.storage.volumes, esp, e));
-    f->s.root = &f->s.storage.volumes.v[0];
-    f->s.info = calloc(1, sizeof *f->s.info);
-    assert_ok(windows_inspect(&f->s, f->ntfs, e));
-    assert_ok(requirements_run(&f->s, windows_requirements, e));
-}
-
-static int set_up(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    memfs_init(&f->m);
-    f->sys = winkit_system();
-    f->soft = winkit_software(14393);
-    f->drivers = driverkit_folder("2.6.0.0", "NTamd64.6.3");
-    f->o = (struct guest_options){
-        .purpose = GUEST_CONVERT, .drivers = f->drivers, .first_boot = "/proc/self/exe"};
-    f->ntfs = NTFS_CLEAN;
-    f->table = "msdos";
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-
-    subject_release(&f->s);
-    memfs_release(&f->m);
-    hive_free(f->sys);
-    hive_free(f->soft);
-    driverkit_remove(f->drivers);
-    free(f);
-    return 0;
-}
-
-static void is(const struct fixture *f, const char *id, enum finding_state state,
-               const char *seen)
-{
-    const struct finding *x = guest_info_finding(f->s.info, id);
-
-    if (!x)
-        fail_msg("no finding %s", id);
-    if (x->state != state || !strstr(x->seen, seen))
-        fail_msg("%s: %s, seen: %s", id, finding_state_name(x->state), x->seen);
-}
-
-static void set32(struct hive *h, const char *key, const char *name, uint32_t v)
-{
-    assert_ok(hive_set_u32(h, key, name, v, e));
-}
-
-static void set_text(struct hive *h, const char *key, const char *name, const char *v)
-{
-    assert_ok(hive_set_str(h, key, name, REG_T_SZ, v, e));
-}
 
 /* ---- requirements ---- */
 
@@ -131,6 +36,8 @@ static void a_guest_from_vmware_can_be_converted(void **state)
     is(f, "windows-rdp", FINDING_MET, "port 3389");
     is(f, "windows-firewall", FINDING_MET, "a rule lets");
     is(f, "windows-dotnet", FINDING_MET, "394802");
+    is(f, "windows-ems", FINDING_MET, "/Boot/BCD: neither EMS nor debugging");
+    is(f, "windows-routes", FINDING_MET, "no persistent routes");
     is(f, "windows-uac", FINDING_NOT_NEEDED, "LocalSystem");
     is(f, "windows-autologon", FINDING_NOT_NEEDED, "nobody has to be logged on");
     is(f, "windows-banner", FINDING_NOT_NEEDED, "LegalNoticeCaption is set");
@@ -182,6 +89,11 @@ static const struct odd {
      FINDING_MET, "= 1"},
     {WIN_CCS, "Control\\TimeZoneInformation", "RealTimeIsUniversal", NULL, 1,
      "windows-clock", FINDING_MET, "= 1"},
+    {WIN_CCS, "Services\\Tcpip\\Parameters\\PersistentRoutes",
+     "10.9.0.0,255.255.0.0,10.1.2.254,1", "", 0, "windows-routes", FINDING_UNKNOWN,
+     "PersistentRoutes: 1, as 10.9.0.0"},
+    {WIN_CCS, "Services\\Tcpip\\Parameters", "NameServer", "10.1.2.53", 0,
+     "windows-routes", FINDING_UNKNOWN, "NameServer 10.1.2.53"},
     {WIN_CCS, "Services\\stornvme", "Start", "three", 0, "windows-boot-storage",
      FINDING_UNKNOWN, "unexpected type"},
 };
@@ -224,6 +136,66 @@ static void a_static_address_is_found_and_fixed(void **state)
     assert_string_equal(guest_info_blocker(f->s.info, &f->o)->id, "windows-dhcp");
 }
 
+/* Its settings stay in the registry for good. */
+static void the_address_of_a_card_that_is_gone_does_not_matter(void **state)
+{
+    static const char network[] =
+        WINKIT_CCS "Control\\Network\\{4D36E972-E325-11CE-BFC1-08002BE10318}";
+    struct fixture *f = *state;
+    auto_free char *there = NULL;
+    struct strv address = {0};
+    struct err err;
+
+    assert_ok(strv_add(&address, "10.1.2.3", e));
+    assert_ok(hive_set_strv(f->sys,
+                            WINKIT_CCS "Services\\Tcpip\\Parameters\\Interfaces\\{bbbb}",
+                            "IPAddress", &address, e));
+    strv_release(&address);
+    there = str_fmt(&err, "%s\\{bbbb}\\Connection", network);
+    assert_ok(hive_set_str(f->sys, there, "Name", REG_T_SZ, "Ethernet0", e));
+    look(f);
+    is(f, "windows-dhcp", FINDING_FIXABLE, "{bbbb}");
+    f->sys = winkit_open(&f->m, NULL);
+    f->soft = winkit_open(&f->m, WINKIT_SOFTWARE);
+    assert_gives(1, hive_delete_key(f->sys, there, e));
+    look(f);
+    is(f, "windows-dhcp", FINDING_MET, "");
+}
+
+static void replace_bcd(struct fixture *f, const char *element, const char *path)
+{
+    auto_buf struct buf b = BUF_INIT;
+    struct hive *h = winkit_bcd();
+
+    assert_ok(hive_set(h, element, "Element", REG_T_BINARY, "\1", 1, e));
+    assert_ok(hive_bytes(h, &b, e));
+    hive_free(h);
+    if (path)
+        memfs_bytes(&f->m, path, b.data, b.len);
+    else
+        buf_add(&f->bcd, b.data, b.len);
+}
+
+static void who_keeps_the_serial_port_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    look(f);
+    replace_bcd(f, WINKIT_LOADER "260000b0", "/Boot/BCD");
+    look(f);
+    is(f, "windows-ems", FINDING_UNKNOWN, "/Boot/BCD: ems is on");
+    assert_null(guest_info_blocker(f->s.info, &f->o));
+    memfs_bytes(&f->m, "/Boot/BCD", "regf", 4);
+    look(f);
+    is(f, "windows-ems", FINDING_UNKNOWN, "registry hive BCD");
+    memfs_remove(&f->m, "/Boot/BCD");
+    look(f);
+    is(f, "windows-ems", FINDING_UNKNOWN, "no \\Boot\\BCD");
+    replace_bcd(f, WINKIT_BOOT_MANAGER "16000020", NULL);
+    look(f);
+    is(f, "windows-ems", FINDING_UNKNOWN, "BCD: bootems is on");
+}
+
 static void disks_and_volumes_are_judged(void **state)
 {
     struct fixture *f = *state;
@@ -255,6 +227,23 @@ static void disks_and_volumes_are_judged(void **state)
     is(f, "windows-fs-clean", FINDING_MET, "checks it at the first boot");
     is(f, "windows-boot-storage", FINDING_REFUSED, "stornvme.sys");
     assert_false(f->s.info->fits_nitro);
+}
+
+static void a_saved_session_is_discarded_only_when_asked(void **state)
+{
+    struct fixture *f = *state;
+
+    memfs_file(&f->m, "/hiberfil.sys", "hibr");
+    f->ntfs = NTFS_HIBERNATED;
+    look(f);
+    is(f, "windows-hibernation", FINDING_REFUSED, "saved session");
+    f->o.discard_hibernation = true;
+    look(f);
+    is(f, "windows-hibernation", FINDING_FIXABLE, "discarded as asked");
+    assert_null(guest_info_blocker(f->s.info, &f->o));
+    f->o.purpose = GUEST_RESTORE;
+    look(f);
+    is(f, "windows-hibernation", FINDING_REFUSED, "saved session");
 }
 
 static void missing_packages_are_named(void **state)
@@ -356,29 +345,6 @@ static void a_damaged_hive_is_refused(void **state)
 
 /* ---- conversion ---- */
 
-static size_t convert(struct fixture *f)
-{
-    auto_conversion struct conversion c = {.s = &f->s};
-    size_t n;
-
-    assert_ok(windows_convert(&c, e));
-    n = c.overlay.changes.n;
-    assert_ok(changes_apply(&f->s.fs, &memfs_write_ops, &c.overlay, e));
-    look(f);
-    return n;
-}
-
-static uint32_t number(struct hive *h, const char *key, const char *name)
-{
-    auto_free char *path = NULL;
-    struct err err;
-    uint32_t v = 0xdead;
-
-    path = str_fmt(&err, WINKIT_CCS "%s", key);
-    assert_ok(hive_get_u32(h, path, name, &v, e));
-    return v;
-}
-
 static void conversion_changes_the_registry(void **state)
 {
     struct fixture *f = *state;
@@ -432,6 +398,47 @@ static void the_xen_profile_starts_ide_and_stages_the_pv_installer(void **state)
     assert_non_null(strstr(memfs_text(&f->m, "/Windows/HotAdd/plan.txt"),
                            "msi\tpackages/pv/AWSPVDriverSetup.msi\n"));
     assert_null(memfs_find(&f->m, "/Windows/HotAdd/drivers/ena/ena.sys"));
+}
+
+/* Found, converted and converted again; each with the launch agent of its own. */
+static void every_version_is_converted(void **state)
+{
+    static const struct {
+        uint32_t build;
+        const char *name, *agent;
+    } versions[] = {
+        {9600, "Windows Server 2012 R2", "exe\tpackages/ec2config/EC2Install.exe\n"},
+        {14393, "Windows Server 2016", "script\tpackages/ec2launch/install.ps1\n"},
+        {17763, "Windows Server 2019", "script\tpackages/ec2launch/install.ps1\n"},
+        {20348, "Windows Server 2022",
+         "msi\tpackages/ec2launch-v2/AmazonEC2Launch.msi\n"},
+        {26100, "Windows Server 2025",
+         "msi\tpackages/ec2launch-v2/AmazonEC2Launch.msi\n"},
+    };
+
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        struct fixture *f;
+        const char *plan;
+        void *own;
+
+        set_up(&own);
+        f = own;
+        hive_free(f->soft);
+        f->soft = winkit_software(versions[i].build);
+        set_text(f->soft, "Microsoft\\Windows NT\\CurrentVersion", "ProductName",
+                 versions[i].name);
+        look(f);
+        is(f, "windows-supported", FINDING_MET, "");
+        assert_null(guest_info_blocker(f->s.info, &f->o));
+        assert_string_equal(f->s.info->product_name, versions[i].name);
+        assert_true(convert(f) > 5);
+        plan = memfs_text(&f->m, "/Windows/HotAdd/plan.txt");
+        if (!strstr(plan, versions[i].agent) ||
+            !strstr(plan, "driver\tdrivers/ena/ena.inf\n"))
+            fail_msg("%s: %s", versions[i].name, plan);
+        assert_int_equal(convert(f), 0);
+        tear_down(&own);
+    }
 }
 
 /* What the conversion writes the service must be able to read. */
@@ -609,15 +616,16 @@ static void names_are_found_in_any_case(void **state)
     assert_string_equal(path, "/Windows/New/File");
 }
 
-#define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_GUEST(a_guest_from_vmware_can_be_converted),
         cmocka_unit_test(each_odd_value_is_found),
         WITH_GUEST(a_static_address_is_found_and_fixed),
+        WITH_GUEST(the_address_of_a_card_that_is_gone_does_not_matter),
+        WITH_GUEST(who_keeps_the_serial_port_is_told),
         WITH_GUEST(disks_and_volumes_are_judged),
+        WITH_GUEST(a_saved_session_is_discarded_only_when_asked),
         WITH_GUEST(missing_packages_are_named),
         WITH_GUEST(a_restore_and_an_import_ask_for_less),
         WITH_GUEST(a_machine_of_ec2_may_use_awss_disk_driver),
@@ -627,6 +635,7 @@ int main(void)
         WITH_GUEST(conversion_changes_the_registry),
         WITH_GUEST(the_xen_profile_starts_ide_and_stages_the_pv_installer),
         WITH_GUEST(the_payload_is_staged_and_hashed),
+        cmocka_unit_test(every_version_is_converted),
         WITH_GUEST(the_service_understands_the_plan),
         WITH_GUEST(a_new_plan_starts_at_its_beginning),
         WITH_GUEST(converting_twice_changes_nothing_more),

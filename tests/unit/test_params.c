@@ -51,6 +51,13 @@ static void test_wrong_words_are_refused(void **state)
     refuse(&(struct restore_params){.throughput = 5000}, "2000 MiB/s");
     refuse(&(struct restore_params){.throughput = 200, .volume_type = "gp2"}, "only gp3");
     refuse(&(struct restore_params){.kms_key = "k"}, "--encrypted");
+    refuse(&(struct restore_params){.first_boot = "magic"}, "--first-boot magic");
+    refuse(&(struct restore_params){.first_boot = "autologon"}, "--logon-password-file");
+    refuse(&(struct restore_params){.logon_user = "me"}, "need --first-boot autologon");
+    refuse(&(struct restore_params){.first_boot = "autologon",
+                                    .logon_password_file = "/p",
+                                    .logon_user = "CORP\\"},
+           "write NAME or DOMAIN");
     refuse(&(struct restore_params){.tags = {bad_tags, 1, 1}}, "KEY=VALUE");
     refuse(&(struct restore_params){.tags = {ours, 1, 1}}, "reserved");
     refuse(&(struct restore_params){.tags = {aws, 1, 1}}, "reserved");

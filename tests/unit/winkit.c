@@ -104,6 +104,42 @@ struct hive *winkit_software(uint32_t build)
     return h;
 }
 
+/* A user's number is the type of an empty value, as Windows keeps it; the flags of the
+ * account are in F. */
+static void add_user(struct hive *sam, const char *name, uint32_t rid, unsigned control)
+{
+    auto_free char *names = NULL, *user = NULL;
+    unsigned char f[80] = {3, 0, 1};
+    struct err err;
+
+    names = str_fmt(&err, "SAM\\Domains\\Account\\Users\\Names\\%s", name);
+    user = str_fmt(&err, "SAM\\Domains\\Account\\Users\\%08X", rid);
+    f[56] = (unsigned char)control;
+    f[57] = (unsigned char)(control >> 8);
+    assert_ok(hive_set(sam, names, "", rid, "", 0, e));
+    assert_ok(hive_set(sam, user, "F", REG_T_BINARY, f, sizeof f, e));
+}
+
+struct hive *winkit_sam(void)
+{
+    struct hive *h = empty_hive();
+
+    add_user(h, "Administrator", 500, 0x210);
+    add_user(h, "Guest", 501, 0x215);
+    add_user(h, "mover", 1001, 0x610);
+    return h;
+}
+
+struct hive *winkit_bcd(void)
+{
+    struct hive *h = empty_hive();
+
+    assert_ok(hive_set_str(h, WINKIT_BOOT_MANAGER "23000003", "Element", REG_T_SZ,
+                           "{11111111-2222-3333-4444-555555555555}", e));
+    assert_ok(hive_set(h, WINKIT_LOADER "260000b0", "Element", REG_T_BINARY, "\0", 1, e));
+    return h;
+}
+
 static void put_hive(struct memfs *m, const char *path, struct hive *h)
 {
     auto_buf struct buf b = BUF_INIT;
@@ -116,6 +152,10 @@ void winkit_put(struct memfs *m, struct hive *sys, struct hive *soft)
 {
     memfs_file(m, "/Windows/System32/drivers/stornvme.sys", "driver");
     memfs_file(m, "/pagefile.sys", "");
+    struct hive *bcd = winkit_bcd();
+
+    put_hive(m, "/Boot/BCD", bcd);
+    hive_free(bcd);
     put_hive(m, WINKIT_SYSTEM, sys);
     put_hive(m, WINKIT_SOFTWARE, soft);
     m->free_bytes = 20ull << 30;

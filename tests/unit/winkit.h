@@ -14,12 +14,21 @@
 struct hive *winkit_system(void);
 struct hive *winkit_software(uint32_t build);
 
-/* The guest's files with these hives. */
+/* Local users: Administrator, Guest (disabled) and mover (locked). */
+struct hive *winkit_sam(void);
+
+/* A boot configuration whose default is WINKIT_LOADER. */
+struct hive *winkit_bcd(void);
+#define WINKIT_BOOT_MANAGER "Objects\\{9dea862c-5cdd-4e70-acc1-f32b344d4795}\\Elements\\"
+#define WINKIT_LOADER       "Objects\\{11111111-2222-3333-4444-555555555555}\\Elements\\"
+
+/* The guest's files with these hives, and a boot configuration. */
 void winkit_put(struct memfs *m, struct hive *sys, struct hive *soft);
 
 /* One of its hives, opened anew; NULL path: SYSTEM. */
 struct hive *winkit_open(const struct memfs *m, const char *path);
 #define WINKIT_SYSTEM   "/Windows/System32/config/SYSTEM"
 #define WINKIT_SOFTWARE "/Windows/System32/config/SOFTWARE"
+#define WINKIT_SAM      "/Windows/System32/config/SAM"
 
 #endif

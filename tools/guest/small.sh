@@ -72,6 +72,10 @@ configure_report() {
 	WantedBy=multi-user.target
 	EOF
 	in_guest "$root" systemctl --quiet enable hotadd-report.service
+	# An emulated machine on a busy computer needs minutes for what takes seconds.
+	mkdir -p "$root/etc/systemd/system.conf.d"
+	printf '[Manager]\nDefaultTimeoutStartSec=600\nDefaultDeviceTimeoutSec=600\n' \
+		>"$root/etc/systemd/system.conf.d/patience.conf"
 	# Nobody looks at the file systems of a machine that is booted once.
 	for unit in e2scrub_all.timer systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
 		lvm2-monitor.service mdmonitor.service mdcheck_start.timer dpkg-db-backup.timer; do
@@ -129,10 +133,10 @@ small_menu() {
 	[ "$fs" != btrfs ] || arguments+=' rootflags=subvol=@'
 	case $initramfs in
 	dracut*)
-		arguments+=' rd.timeout=90 rd.retry=40 rd.shell=0 rd.emergency=reboot panic=1'
+		arguments+=' rd.timeout=600 rd.retry=40 rd.shell=0 rd.emergency=reboot panic=1'
 		[ "$layout" != lvm ] || arguments+=' rd.lvm.lv=vg/root'
 		[ "$layout" != raid ] || arguments+=' rd.auto=1' ;;
-	*) arguments+=' panic=1' ;;
+	*) arguments+=' rootdelay=90 panic=1' ;;
 	esac
 	mkdir -p "$root/boot/grub"
 	cat >"$root/boot/grub/grub.cfg" <<-EOF

@@ -122,9 +122,15 @@ static int parse_request(const json_t *j, struct session_request *rq, struct err
     rq->options.fix = json_bool_or(o, "fix", false);
     rq->options.dry_run = json_bool_or(o, "dry_run", false);
     rq->options.windows_gpt = json_bool_or(o, "windows_gpt", false);
+    rq->options.discard_hibernation = json_bool_or(o, "discard_hibernation", false);
     rq->options.drivers = json_str_or(o, "drivers", NULL);
     rq->options.first_boot = json_str_or(o, "first_boot", NULL);
-    if (guest_method_parse(json_str_or(o, "method", "swap"), &rq->options.method, e) < 0)
+    rq->options.logon_user = json_str_or(o, "logon_user", NULL);
+    rq->options.logon_password_file = json_str_or(o, "logon_password_file", NULL);
+    if (guest_method_parse(json_str_or(o, "method", "swap"), &rq->options.method, e) <
+            0 ||
+        first_boot_way_parse(json_str_or(o, "first_boot_way", "service"),
+                             &rq->options.first_boot_way, e) < 0)
         return -1;
     return guest_profile_parse(json_str_or(o, "profile", "nitro"), &rq->options.profile,
                                e);

@@ -292,15 +292,53 @@ static int probe_ntfs(struct session *x, const char *device, enum ntfs_state *re
     return 0;
 }
 
+/* A BIOS starts the active partition, UEFI what is on the ESP. */
+static bool starts(const struct storage *s, const struct volume *v)
+{
+    if (v->esp)
+        return true;
+    if (v->disk >= s->disks.n)
+        return false;
+    vec_foreach (p, &s->disks.v[v->disk].partitions)
+        if (p->number == v->partition)
+            return p->active;
+    return false;
+}
+
+/* The boot configuration, where it has a partition of its own. What cannot be read is as
+ * if it were not there: a finding says so. */
+static int read_bcd(struct session *x, const struct subject *s, struct buf *ret,
+                    struct err *e)
+{
+    vec_foreach (v, &s->storage.volumes) {
+        auto_free char *path = NULL;
+        struct err ignored = ERR_INIT;
+        int r;
+
+        if (v == s->root || !starts(&s->storage, v) ||
+            (!str_eq(v->fs.type, "ntfs") && !str_eq(v->fs.type, "vfat")) ||
+            appliance_mount(&x->appliance, "ro", v->device, "/", &ignored) < 0)
+            continue;
+        r = windows_read_bcd(&s->fs, ret, &path, &ignored);
+        if (appliance_unmount_all(&x->appliance, e) < 0)
+            return -1;
+        if (r > 0)
+            return 0;
+        buf_reset(ret);
+    }
+    return 0;
+}
+
 static int look_at_windows(struct session *x, struct subject *s, const struct root *root,
                            struct err *e)
 {
     enum ntfs_state ntfs = NTFS_UNKNOWN;
+    auto_buf struct buf bcd = BUF_INIT;
     bool writable;
 
     if (str_set(&s->info->type, "windows", e) < 0 ||
         str_set(&s->info->root_fs, root->volume->fs.type, e) < 0 ||
-        probe_ntfs(x, root->volume->device, &ntfs, e) < 0)
+        probe_ntfs(x, root->volume->device, &ntfs, e) < 0 || read_bcd(x, s, &bcd, e) < 0)
         return -1;
     /* One that must not be written is refused by a requirement, with the reason. */
     writable = !mount_options(x)[0] && (ntfs == NTFS_CLEAN || ntfs == NTFS_UNCLEAN);
@@ -308,7 +346,7 @@ static int look_at_windows(struct session *x, struct subject *s, const struct ro
     if (appliance_mount(&x->appliance, writable ? "" : "ro", root->volume->device, "/",
                         e) < 0 ||
         add_filesystem(s, root->volume, "/", e) < 0 ||
-        (writable && check_writable(x, e) < 0) || windows_inspect(s, ntfs, e) < 0)
+        (writable && check_writable(x, e) < 0) || windows_inspect(s, ntfs, &bcd, e) < 0)
         return -1;
     return requirements_run(s, windows_requirements, e);
 }
@@ -365,11 +403,43 @@ static int report_edits(struct guest_report *r, const struct conversion *c, bool
  * Windows shall check the volume when it starts. */
 static int ask_for_chkdsk(struct session *x, const struct subject *s, struct err *e)
 {
-    if (!s->windows || s->windows->ntfs != NTFS_UNCLEAN)
+    if (!s->windows ||
+        (s->windows->ntfs != NTFS_UNCLEAN && s->windows->ntfs != NTFS_HIBERNATED))
         return 0;
     return guestfs_ntfsfix(x->appliance.g, s->root->device, -1) < 0
                ? appliance_error(&x->appliance, e, s->root->device)
                : 0;
+}
+
+/* ntfs-3g removes the saved session where it mounts with this option; it did not before
+ * the guest was found fit. */
+static int discard_session(struct session *x, const struct subject *s, struct err *e)
+{
+    if (appliance_unmount_all(&x->appliance, e) < 0 ||
+        appliance_mount(&x->appliance, "remove_hiberfile", s->root->device, "/", e) < 0)
+        return -1;
+    return check_writable(x, e);
+}
+
+static bool has_session(const struct subject *s)
+{
+    const struct finding *f = guest_info_finding(s->info, "windows-hibernation");
+
+    return f && f->state == FINDING_FIXABLE;
+}
+
+static int report_session(struct guest_report *r, bool done, struct err *e)
+{
+    struct guest_edit edit = {.done = done};
+
+    if (str_set(&edit.path, "/hiberfil.sys", e) < 0 ||
+        str_set(&edit.what, "saved session discarded", e) < 0 ||
+        str_set(&edit.why, "a hibernated volume cannot be changed", e) < 0 ||
+        vec_push(&r->edits, edit, e) < 0) {
+        guest_edit_release(&edit);
+        return -1;
+    }
+    return done ? strv_add(&r->changed, "/hiberfil.sys", e) : 0;
 }
 
 /* From the disks, with everything read anew. */
@@ -399,20 +469,21 @@ static int convert(struct session *x, struct subject *s, struct guest_report *r,
 {
     auto_conversion struct conversion c = {.s = s};
     const struct finding *f = guest_info_blocker(s->info, &x->rq->options);
-    bool write = !x->rq->options.dry_run;
+    bool write = !x->rq->options.dry_run, discard = has_session(s);
 
     if (f)
         return err_set(e, ERR_REQUIREMENT, "%s is not met: %s; %s", f->id, f->seen,
                        f->remedy);
     x->progress("plan", 2, 5);
     if ((s->windows ? windows_convert(&c, e) : conversion_plan(&c, e)) < 0 ||
-        report_edits(r, &c, write, e) < 0)
+        report_edits(r, &c, write, e) < 0 || (discard && report_session(r, write, e) < 0))
         return -1;
     r->dry_run = !write;
-    if (!write || !c.overlay.changes.n)
+    if (!write || (!c.overlay.changes.n && !discard))
         return 0;
     x->progress("write", 3, 5);
-    if (changes_apply(&s->fs, &appliance_write_ops, &c.overlay, e) < 0)
+    if ((discard && discard_session(x, s, e) < 0) ||
+        changes_apply(&s->fs, &appliance_write_ops, &c.overlay, e) < 0)
         return -1;
     x->progress("verify", 4, 5);
     return verify(x, s, e);

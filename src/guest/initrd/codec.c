@@ -34,13 +34,13 @@ static const struct magic magics[] = {
     {{0x1f, 0x8b}, INITRD_GZIP, NULL}, {{0x42, 0x5a}, INITRD_BZIP2, NULL},
     {{0x5d, 0x00}, INITRD_LZMA, NULL}, {{0xfd, 0x37}, INITRD_XZ, NULL},
     {{0x02, 0x21}, INITRD_LZ4, NULL},  {{0x28, 0xb5}, INITRD_ZSTD, NULL},
-    {{0x89, 0x4c}, INITRD_RAW, "LZO"}, {{0x1f, 0x9e}, INITRD_RAW, "old gzip (1f 9e)"},
+    {{0x89, 0x4c}, INITRD_LZO, NULL},  {{0x1f, 0x9e}, INITRD_RAW, "old gzip (1f 9e)"},
 };
 
 const char *initrd_format_name(enum initrd_format format)
 {
     static const char *const names[] = {"uncompressed", "gzip", "bzip2", "lzma",
-                                        "xz",           "lz4",  "zstd"};
+                                        "xz",           "lz4",  "zstd",  "lzo"};
 
     return names[format];
 }
@@ -280,6 +280,8 @@ int codec_unpack(enum initrd_format format, const uint8_t *in, size_t len,
     if (len > CODEC_MAX_INPUT)
         return err_set(e, ERR_INPUT, "more than %llu bytes of compressed data",
                        CODEC_MAX_INPUT);
+    if (format == INITRD_LZO)
+        return codec_unlzo(in, len, sink, ctx, ret_used, e);
     if (format == INITRD_LZ4)
         return unpack_lz4(in, len, sink, ctx, ret_used, e);
     if (!(out = malloc(OUT_BYTES)))

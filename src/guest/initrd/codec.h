@@ -33,6 +33,10 @@ int codec_unpack(enum initrd_format format, const uint8_t *in, size_t len,
                  codec_sink sink, void *ctx, size_t *ret_used,
                  struct err *e) err_warn_unused;
 
+/* The part of it for LZO, in a file of its own (lzo.c). */
+int codec_unlzo(const uint8_t *in, size_t len, codec_sink sink, void *ctx,
+                size_t *ret_used, struct err *e) err_warn_unused;
+
 /* Appends the whole unpacked stream to out; more than max_bytes is ERR_INPUT. Anything
  * but zero bytes after the stream is ERR_INPUT too. */
 int codec_unpack_buf(enum initrd_format format, const uint8_t *in, size_t len,

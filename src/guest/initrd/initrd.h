@@ -14,7 +14,7 @@
  * no globals; one object belongs to one thread at a time, different objects are
  * independent. Images are hostile input: limits hold before memory is spent, and errors
  * name the segment and its offset (ERR_INPUT: damaged; ERR_UNSUPPORTED: valid, but not
- * something this code can extend, such as LZO).
+ * something this code can extend, such as the pack format).
  *
  * Sources: Documentation/driver-api/early-userspace/buffer-format.rst and
  * init/initramfs.c of Linux for the format and its rules. */
@@ -39,6 +39,7 @@ enum initrd_format {
     INITRD_XZ,
     INITRD_LZ4, /* legacy framing, the only one the kernel reads */
     INITRD_ZSTD,
+    INITRD_LZO, /* as lzop writes it */
 };
 
 /* "gzip", "uncompressed", … */

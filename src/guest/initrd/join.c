@@ -2,7 +2,7 @@
  *
  * Which way is right depends on what the kernel's decompressor makes of bytes after its
  * stream (docs/formats/initramfs.md):
- *   - after gzip, xz, zstd and plain archives: zeros, then a plain archive;
+ *   - after gzip, xz, zstd, lzo and plain archives: zeros, then a plain archive;
  *   - after lz4: the same stream goes on, since before mid-2021 the kernel took zeros
  *     there for a block and gave up, while a repeated magic number was always fine;
  *   - bzip2 and lzma: nobody tests what follows them, so that segment is repacked. */

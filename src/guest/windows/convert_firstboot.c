@@ -17,10 +17,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define SERVICE_KEY       "Services\\" FIRSTBOOT_SERVICE
-#define PARAMETERS_KEY    SERVICE_KEY "\\Parameters"
 #define PROGRAM_MAX_BYTES (16u << 20)
-#define BOOT_LIMIT        8
 #define MAX_STAGED        2000 /* the service takes a few more */
 
 static const char why[] = "drivers can only be installed by the running Windows";
@@ -327,8 +324,9 @@ static int hold_crashes(struct staging *st, struct err *e)
     uint32_t was;
 
     if (windows_u32(st->x->s, WIN_CCS, WIN_CRASH, "AutoReboot", 1, &was, e) < 0 ||
-        windows_u32(st->x->s, WIN_CCS, PARAMETERS_KEY, "AutoReboot", was, &was, e) < 0 ||
-        edit_u32(st->x, WIN_CCS, PARAMETERS_KEY, "AutoReboot", was, what, e) < 0 ||
+        windows_u32(st->x->s, WIN_CCS, FIRSTBOOT_PARAMETERS, "AutoReboot", was, &was, e) <
+            0 ||
+        edit_u32(st->x, WIN_CCS, FIRSTBOOT_PARAMETERS, "AutoReboot", was, what, e) < 0 ||
         edit_u32(st->x, WIN_CCS, WIN_CRASH, "AutoReboot", 0, what, e) < 0)
         return -1;
     buf_addf(&st->steps,
@@ -336,33 +334,56 @@ static int hold_crashes(struct staging *st, struct err *e)
     return buf_check(&st->steps, e);
 }
 
-static int register_service(struct staging *st, const char *plan_digest, struct err *e)
+/* Values that make the key a service. */
+static const char *const service_values[] = {
+    "Type",        "Start",     "ErrorControl",   "ObjectName",
+    "DisplayName", "ImagePath", "DependOnService"};
+
+static int register_service(struct edits *x, struct err *e)
 {
     static const char what[] = "first-boot service registered";
-    static const char *const progress[] = {"Boots", "Next", "Running", "Failed",
-                                           "Restart"};
     auto_strv struct strv needs = {0};
-    struct edits *x = st->x;
 
     if (strv_add(&needs, "RpcSs", e) < 0 ||
-        edit_u32(x, WIN_CCS, SERVICE_KEY, "Type", 0x10, what, e) < 0 ||
-        edit_u32(x, WIN_CCS, SERVICE_KEY, "Start", 2, what, e) < 0 ||
-        edit_u32(x, WIN_CCS, SERVICE_KEY, "ErrorControl", 1, what, e) < 0 ||
-        edit_str(x, WIN_CCS, SERVICE_KEY, "ObjectName", REG_T_SZ, "LocalSystem", what,
+        edit_u32(x, WIN_CCS, FIRSTBOOT_KEY, "Type", 0x10, what, e) < 0 ||
+        edit_u32(x, WIN_CCS, FIRSTBOOT_KEY, "Start", 2, what, e) < 0 ||
+        edit_u32(x, WIN_CCS, FIRSTBOOT_KEY, "ErrorControl", 1, what, e) < 0 ||
+        edit_str(x, WIN_CCS, FIRSTBOOT_KEY, "ObjectName", REG_T_SZ, "LocalSystem", what,
                  e) < 0 ||
-        edit_str(x, WIN_CCS, SERVICE_KEY, "DisplayName", REG_T_SZ, "hotadd first boot",
+        edit_str(x, WIN_CCS, FIRSTBOOT_KEY, "DisplayName", REG_T_SZ, "hotadd first boot",
                  what, e) < 0 ||
-        edit_str(x, WIN_CCS, SERVICE_KEY, "ImagePath", REG_T_EXPAND_SZ,
+        edit_str(x, WIN_CCS, FIRSTBOOT_KEY, "ImagePath", REG_T_EXPAND_SZ,
                  "\"%SystemRoot%\\" FIRSTBOOT_FOLDER "\\" FIRSTBOOT_PROGRAM "\"", what,
-                 e) < 0 ||
-        edit_strv(x, WIN_CCS, SERVICE_KEY, "DependOnService", &needs, what, e) < 0)
+                 e) < 0)
+        return -1;
+    return edit_strv(x, WIN_CCS, FIRSTBOOT_KEY, "DependOnService", &needs, what, e);
+}
+
+static int unregister_service(struct edits *x, struct err *e)
+{
+    for (size_t i = 0; i < sizeof service_values / sizeof service_values[0]; i++)
+        if (edit_delete_value(x, WIN_CCS, FIRSTBOOT_KEY, service_values[i],
+                              "first-boot service taken out", e) < 0)
+            return -1;
+    return 0;
+}
+
+static int register_plan(struct edits *x, const char *plan_digest, struct err *e)
+{
+    static const char what[] = "first boot registered";
+    static const char *const progress[] = {"Boots", "Next", "Running", "Failed",
+                                           "Restart"};
+    bool service = x->s->options->first_boot_way == FIRST_BOOT_SERVICE;
+
+    if ((service ? register_service(x, e) : unregister_service(x, e)) < 0 ||
+        convert_logon(x, e) < 0)
         return -1;
     /* How far a first boot got that was interrupted: this is another plan's. */
     for (size_t i = 0; i < sizeof progress / sizeof progress[0]; i++)
-        if (edit_delete_value(x, WIN_CCS, PARAMETERS_KEY, progress[i], what, e) < 0)
+        if (edit_delete_value(x, WIN_CCS, FIRSTBOOT_PARAMETERS, progress[i], what, e) < 0)
             return -1;
-    return edit_str(x, WIN_CCS, PARAMETERS_KEY, "PlanSha256", REG_T_SZ, plan_digest, what,
-                    e);
+    return edit_str(x, WIN_CCS, FIRSTBOOT_PARAMETERS, "PlanSha256", REG_T_SZ, plan_digest,
+                    what, e);
 }
 
 /* ---- all of it ---- */
@@ -387,14 +408,14 @@ static int write_plan(struct staging *st, struct err *e)
     unsigned char digest[SHA256_BYTES];
     char hex[SHA256_HEX_LEN];
 
-    buf_addf(&b, "hotadd-first-boot\t1\nboots\t%d\n%s%send\n", BOOT_LIMIT,
+    buf_addf(&b, "hotadd-first-boot\t1\nboots\t%d\n%s%send\n", FIRSTBOOT_STARTS,
              buf_str(&st->files), buf_str(&st->steps));
     if (!path || buf_check(&b, e) < 0)
         return -1;
     digest_sha256(b.data, b.len, digest);
     if (convert_write(st->c, path, &b, 0700, "plan of the first boot", why, e) < 0)
         return -1;
-    return register_service(st, str_hex(hex, digest, sizeof digest), e);
+    return register_plan(st->x, str_hex(hex, digest, sizeof digest), e);
 }
 
 static int fill(struct staging *st, struct err *e)

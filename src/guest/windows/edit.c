@@ -55,6 +55,18 @@ int edit_strv(struct edits *x, enum win_hive which, const char *path, const char
     return tell(x, which, hive_set_strv(h, full, name, values, e), what, e);
 }
 
+int edit_bytes(struct edits *x, enum win_hive which, const char *path, const char *name,
+               uint32_t type, const struct buf *value, const char *what, struct err *e)
+{
+    auto_free char *full = NULL;
+    struct hive *h;
+
+    if (windows_key(x->s, which, path, &h, &full, e) < 0)
+        return -1;
+    return tell(x, which, hive_set(h, full, name, type, value->data, value->len, e), what,
+                e);
+}
+
 int edit_delete_value(struct edits *x, enum win_hive which, const char *path,
                       const char *name, const char *what, struct err *e)
 {

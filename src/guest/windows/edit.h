@@ -21,6 +21,9 @@ int edit_str(struct edits *x, enum win_hive which, const char *path, const char 
              struct err *e) err_warn_unused;
 int edit_strv(struct edits *x, enum win_hive which, const char *path, const char *name,
               const struct strv *values, const char *what, struct err *e) err_warn_unused;
+int edit_bytes(struct edits *x, enum win_hive which, const char *path, const char *name,
+               uint32_t type, const struct buf *value, const char *what,
+               struct err *e) err_warn_unused;
 int edit_delete_value(struct edits *x, enum win_hive which, const char *path,
                       const char *name, const char *what, struct err *e) err_warn_unused;
 int edit_delete_key(struct edits *x, enum win_hive which, const char *path,
@@ -32,7 +35,10 @@ int convert_vmware(struct edits *x, struct err *e) err_warn_unused;
 int convert_clock(struct edits *x, struct err *e) err_warn_unused;
 int convert_dhcp(struct edits *x, struct err *e) err_warn_unused;
 int convert_rdp(struct edits *x, struct err *e) err_warn_unused;
-/* Stages program, payload and plan of the first-boot service, and registers it. */
+/* Automatic logon for the first boot, with what stands in its way put aside; or, for the
+ * service, an earlier conversion's automatic logon undone. */
+int convert_logon(struct edits *x, struct err *e) err_warn_unused;
+/* Stages program, payload and plan of the first boot, and registers it. */
 int convert_first_boot(struct conversion *c, struct edits *x,
                        struct err *e) err_warn_unused;
 

@@ -39,6 +39,8 @@ void windows_free(struct windows *w)
         return;
     hive_file_release(&w->sys);
     hive_file_release(&w->soft);
+    hive_file_release(&w->sam);
+    hive_file_release(&w->bcd);
     free(w->root);
     free(w->control_set);
     free(w->installation_type);
@@ -95,6 +97,56 @@ static int need_hive(struct subject *s, struct hive_file *f, const char *name,
     if (r < 0)
         return -1;
     if (open_hive(&s->fs, f, name, &why) == 0)
+        return 0;
+    if (why.kind != ERR_INPUT && why.kind != ERR_NOT_FOUND) {
+        *e = why;
+        return -1;
+    }
+    return str_set(&f->fault, why.msg, e);
+}
+
+/* ---- boot configuration ---- */
+
+int windows_read_bcd(const struct gfs *fs, struct buf *ret, char **ret_path,
+                     struct err *e)
+{
+    static const char *const places[] = {"Boot/BCD", "EFI/Microsoft/Boot/BCD"};
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        auto_free char *path = NULL;
+        int r = windows_path(fs, "/", places[i], &path, e);
+
+        if (r < 0 || (r > 0 && gfs_read(fs, path, HIVE_MAX_BYTES, ret, e) < 0))
+            return -1;
+        if (r > 0) {
+            *ret_path = take_ptr(path);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int open_bcd(struct hive_file *f, const struct buf *bytes, struct err *e)
+{
+    if (hivelog_header(bytes->data, bytes->len).state == HIVE_DIRTY)
+        return err_set(e, ERR_INPUT, "it was not closed");
+    return hive_open(bytes->data, bytes->len, "BCD", &f->hive, e);
+}
+
+/* From the volume that starts, or, where that is the system's own, from there. */
+static int look_at_bcd(struct subject *s, const struct buf *given, struct err *e)
+{
+    struct hive_file *f = &s->windows->bcd;
+    auto_buf struct buf own = BUF_INIT;
+    struct err why = ERR_INIT;
+    int r = given->len ? str_set(&f->path, "BCD", e)
+                       : windows_read_bcd(&s->fs, &own, &f->path, &why);
+
+    if (given->len && r < 0)
+        return -1;
+    if (given->len || r > 0)
+        r = open_bcd(f, given->len ? given : &own, &why);
+    if (r >= 0)
         return 0;
     if (why.kind != ERR_INPUT && why.kind != ERR_NOT_FOUND) {
         *e = why;
@@ -226,7 +278,8 @@ static int look_at_drivers(struct subject *s, struct err *e)
     return str_set(&s->windows->drivers_fault, why.msg, e);
 }
 
-int windows_inspect(struct subject *s, enum ntfs_state ntfs, struct err *e)
+int windows_inspect(struct subject *s, enum ntfs_state ntfs, const struct buf *bcd,
+                    struct err *e)
 {
     struct windows *w = mem_zalloc(1, sizeof *w, e);
 
@@ -236,8 +289,11 @@ int windows_inspect(struct subject *s, enum ntfs_state ntfs, struct err *e)
     w->ntfs = ntfs;
     if (windows_path(&s->fs, "/", "Windows", &w->root, e) < 0 ||
         need_hive(s, &w->sys, "SYSTEM", e) < 0 ||
-        need_hive(s, &w->soft, "SOFTWARE", e) < 0 || facts(s, e) < 0 ||
-        boot_facts(s, e) < 0 || storage_driver(s, e) < 0 || look_at_drivers(s, e) < 0)
+        need_hive(s, &w->soft, "SOFTWARE", e) < 0 ||
+        (s->options->first_boot_way == FIRST_BOOT_AUTOLOGON &&
+         need_hive(s, &w->sam, "SAM", e) < 0) ||
+        look_at_bcd(s, bcd, e) < 0 || facts(s, e) < 0 || boot_facts(s, e) < 0 ||
+        storage_driver(s, e) < 0 || look_at_drivers(s, e) < 0)
         return -1;
     if (str_set(&s->info->distro, "windows", e) < 0 ||
         str_set(&s->info->family, "windows", e) < 0)

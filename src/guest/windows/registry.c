@@ -148,6 +148,30 @@ const struct boot_service windows_boot_services[] = {
     {NULL, false, false},
 };
 
+const struct windows_value windows_banners[WIN_BANNERS] = {
+    {WIN_POLICIES, "LegalNoticeCaption"},
+    {WIN_POLICIES, "LegalNoticeText"},
+    {WIN_WINLOGON, "LegalNoticeCaption"},
+    {WIN_WINLOGON, "LegalNoticeText"},
+};
+
+int windows_logon_user(const struct guest_options *o, char **ret_domain, char **ret_name,
+                       struct err *e)
+{
+    const char *user = o->logon_user ? o->logon_user : "Administrator",
+               *slash = strchr(user, '\\');
+    char *domain = slash ? str_ndup(user, (size_t)(slash - user), e) : str_dup(".", e),
+         *name = domain ? str_dup(slash ? slash + 1 : user, e) : NULL;
+
+    if (!name) {
+        free(domain);
+        return -1;
+    }
+    *ret_domain = domain;
+    *ret_name = name;
+    return 0;
+}
+
 const char *const windows_rdp_rules[] = {"RemoteDesktop-UserMode-In-TCP",
                                          "HotAdd-RemoteDesktop-In-TCP", NULL};
 
@@ -183,6 +207,20 @@ static int is_static(struct hive *h, const char *path, struct err *e)
     return 0;
 }
 
+/* Windows keeps the settings of cards that are gone, without a connection to them. Where
+ * it has no list of connections at all, every one counts. */
+static int is_gone(const struct subject *s, const char *guid, struct err *e)
+{
+    static const char all[] = "Control\\Network\\{4D36E972-E325-11CE-BFC1-08002BE10318}";
+    auto_free char *one = str_fmt(e, "%s\\%s\\Connection", all, guid);
+    int r = one ? windows_has_key(s, WIN_CCS, all, e) : -1;
+
+    if (r <= 0)
+        return r;
+    r = windows_has_key(s, WIN_CCS, one, e);
+    return r < 0 ? -1 : !r;
+}
+
 int windows_static_interfaces(const struct subject *s, struct strv *ret, struct err *e)
 {
     auto_free char *dir = NULL;
@@ -196,6 +234,10 @@ int windows_static_interfaces(const struct subject *s, struct strv *ret, struct 
         auto_free char *path = str_fmt(e, "%s\\%s", dir, *guid);
         int r = path ? is_static(h, path, e) : -1;
 
+        if (r > 0) {
+            r = is_gone(s, *guid, e);
+            r = r < 0 ? -1 : !r;
+        }
         if (r < 0 || (r && strv_add(ret, *guid, e) < 0))
             return -1;
     }

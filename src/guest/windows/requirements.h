@@ -11,6 +11,6 @@ extern const struct requirement windows_supported, windows_arch, windows_hives,
     windows_launch_agent, windows_first_boot, windows_dotnet, windows_device_policy,
     windows_antivirus, windows_pending_reboot, windows_domain_controller, windows_vmware,
     windows_clock, windows_dhcp, windows_rdp, windows_firewall, windows_uac,
-    windows_autologon, windows_banner;
+    windows_autologon, windows_banner, windows_ems, windows_routes;
 
 #endif

@@ -149,6 +149,41 @@ const struct requirement windows_dhcp = {
     .check = check_dhcp,
 };
 
+/* ---- routes and name servers ---- */
+
+static int check_routes(const struct subject *s, struct verdict *v, struct err *e)
+{
+    static const char parameters[] = "Services\\Tcpip\\Parameters";
+    auto_strv struct strv routes = {0};
+    auto_free char *servers = NULL, *path = NULL;
+    struct hive *h;
+
+    if (windows_key(s, WIN_CCS, "Services\\Tcpip\\Parameters\\PersistentRoutes", &h,
+                    &path, e) < 0 ||
+        hive_value_names(h, path, &routes, e) < 0 ||
+        windows_str(s, WIN_CCS, parameters, "NameServer", &servers, e) < 0)
+        return -1;
+    if (routes.n)
+        return verdict_unknown(v, e, "Tcpip\\Parameters\\PersistentRoutes: %zu, as %s",
+                               routes.n, routes.v[0]);
+    if (servers && *servers)
+        return verdict_unknown(v, e, "Tcpip\\Parameters\\NameServer %s", servers);
+    return verdict_met(v, e, "no persistent routes, no name server for all interfaces");
+}
+
+const struct requirement windows_routes = {
+    .id = "windows-routes",
+    .title = "No routes and name servers of the old network",
+    .why = "persistent routes lead to gateways of the old network, and a name server for "
+           "all interfaces counts before the one that DHCP gives",
+    .remedy =
+        "look whether they hold in the VPC, too; if not: route delete, and clear the "
+        "value",
+    .weight = WEIGHT_ADVICE,
+    .methods = FOR_ALL,
+    .check = check_routes,
+};
+
 /* ---- Remote Desktop ---- */
 
 static int check_rdp(const struct subject *s, struct verdict *v, struct err *e)
@@ -264,95 +299,34 @@ const struct requirement windows_firewall = {
     .check = check_firewall,
 };
 
-/* ---- what a logon by hotadd would need ---- */
-
-static int check_uac(const struct subject *s, struct verdict *v, struct err *e)
-{
-    uint32_t lua;
-
-    if (windows_u32(s, WIN_SOFTWARE, WIN_POLICIES, "EnableLUA", 1, &lua, e) < 0)
-        return -1;
-    return verdict_not_needed(
-        v, e,
-        "EnableLUA = %u; the first-boot service runs as LocalSystem, "
-        "which is never asked",
-        lua);
-}
-
-const struct requirement windows_uac = {
-    .id = "windows-uac",
-    .title = "User Account Control off",
-    .why = "an installation by a user who is logged on automatically would stop at its "
-           "question",
-    .remedy = "",
-    .weight = WEIGHT_ADVICE,
-    .methods = FOR_OURS,
-    .check = check_uac,
-};
-
-static int check_autologon(const struct subject *s, struct verdict *v, struct err *e)
-{
-    auto_free char *on = NULL;
-    bool set;
-
-    if (windows_str(s, WIN_SOFTWARE, WIN_WINLOGON, "AutoAdminLogon", &on, e) < 0)
-        return -1;
-    set = on && str_eq(on, "1");
-    if (s->options->method == GUEST_IMPORT && set)
-        return verdict_refused(v, e, "Winlogon\\AutoAdminLogon = 1");
-    return verdict_not_needed(v, e,
-                              "AutoAdminLogon %s; nobody has to be logged on for the "
-                              "first boot",
-                              on ? on : "is not set");
-}
-
-const struct requirement windows_autologon = {
-    .id = "windows-autologon",
-    .title = "Automatic logon",
-    .why = "hotadd's first boot is a service and needs no logon and no password. AWS's "
-           "import wants automatic logon to be off",
-    .remedy = "switch automatic logon off in the source machine",
-    .methods = FOR_ALL,
-    .check = check_autologon,
-};
-
-static int check_banner(const struct subject *s, struct verdict *v, struct err *e)
-{
-    static const char *const keys[] = {WIN_POLICIES, WIN_WINLOGON};
-    static const char *const names[] = {"LegalNoticeCaption", "LegalNoticeText"};
-
-    for (size_t i = 0; i < 4; i++) {
-        auto_free char *text = NULL;
-
-        if (windows_str(s, WIN_SOFTWARE, keys[i / 2], names[i % 2], &text, e) < 0)
-            return -1;
-        if (text && *text)
-            return verdict_not_needed(v, e,
-                                      "%s is set; the first-boot service is done "
-                                      "before anyone could see it",
-                                      names[i % 2]);
-    }
-    return verdict_not_needed(v, e, "there is none");
-}
-
-const struct requirement windows_banner = {
-    .id = "windows-banner",
-    .title = "No notice at logon",
-    .why = "an automatic logon would wait for someone to confirm the notice",
-    .remedy = "",
-    .weight = WEIGHT_ADVICE,
-    .methods = FOR_OURS,
-    .check = check_banner,
-};
-
 const struct requirement *const windows_requirements[] = {
-    &windows_supported,   &windows_arch,           &windows_hives,
-    &windows_hibernation, &windows_fs_clean,       &windows_encryption,
-    &windows_space,       &windows_boot_disk,      &windows_boot_storage,
-    &windows_san_policy,  &windows_drivers,        &windows_launch_agent,
-    &windows_first_boot,  &windows_dotnet,         &windows_device_policy,
-    &windows_antivirus,   &windows_pending_reboot, &windows_domain_controller,
-    &windows_vmware,      &windows_clock,          &windows_dhcp,
-    &windows_rdp,         &windows_firewall,       &windows_uac,
-    &windows_autologon,   &windows_banner,         NULL,
+    &windows_supported,
+    &windows_arch,
+    &windows_hives,
+    &windows_hibernation,
+    &windows_fs_clean,
+    &windows_encryption,
+    &windows_space,
+    &windows_boot_disk,
+    &windows_boot_storage,
+    &windows_san_policy,
+    &windows_drivers,
+    &windows_launch_agent,
+    &windows_first_boot,
+    &windows_dotnet,
+    &windows_device_policy,
+    &windows_antivirus,
+    &windows_pending_reboot,
+    &windows_domain_controller,
+    &windows_ems,
+    &windows_routes,
+    &windows_vmware,
+    &windows_clock,
+    &windows_dhcp,
+    &windows_rdp,
+    &windows_firewall,
+    &windows_uac,
+    &windows_autologon,
+    &windows_banner,
+    NULL,
 };

@@ -105,16 +105,27 @@ static int hibernated(const struct subject *s, struct err *e)
            (!strncasecmp(head.data, "hibr", 4) || !strncasecmp(head.data, "rstr", 4));
 }
 
+static bool discards_session(const struct subject *s)
+{
+    return s->options->discard_hibernation && s->options->purpose == GUEST_CONVERT &&
+           s->options->method != GUEST_IMPORT;
+}
+
 static int check_hibernation(const struct subject *s, struct verdict *v, struct err *e)
 {
     int r = hibernated(s, e);
 
     if (r < 0)
         return -1;
-    if (r || s->windows->ntfs == NTFS_HIBERNATED)
-        return verdict_refused(v, e, "%s: \\hiberfil.sys holds a saved session",
+    if (!r && s->windows->ntfs != NTFS_HIBERNATED)
+        return verdict_met(v, e, "no saved session in \\hiberfil.sys");
+    if (discards_session(s))
+        return verdict_fixable(v, FINDING_FIX_CONVERT, e,
+                               "%s: \\hiberfil.sys holds a saved session, which is "
+                               "discarded as asked",
                                s->root->device);
-    return verdict_met(v, e, "no saved session in \\hiberfil.sys");
+    return verdict_refused(v, e, "%s: \\hiberfil.sys holds a saved session",
+                           s->root->device);
 }
 
 const struct requirement windows_hibernation = {
@@ -124,7 +135,8 @@ const struct requirement windows_hibernation = {
         "a saved session holds the file system in memory: Windows would write over what "
         "was changed, and resume on hardware that is not there",
     .remedy = "start the source machine, run powercfg /h off (which also ends Fast "
-              "Startup), shut it down and back it up again",
+              "Startup), shut it down and back it up again; or give "
+              "--discard-hibernation, and what the session had not stored is lost",
     .methods = FOR_ALL,
     .check = check_hibernation,
 };
@@ -142,6 +154,11 @@ static int check_fs_clean(const struct subject *s, struct verdict *v, struct err
                            "checks it at the first boot",
                            s->root->device);
     case NTFS_HIBERNATED:
+        if (discards_session(s))
+            return verdict_met(v, e,
+                               "%s holds a saved session, which is discarded; Windows "
+                               "checks it at the first boot",
+                               s->root->device);
         return verdict_refused(v, e, "%s holds a saved session", s->root->device);
     case NTFS_CLEAN:
         break;

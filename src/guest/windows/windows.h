@@ -37,6 +37,8 @@ struct windows {
     char *root; /* owned: "/Windows", as it is spelled */
     enum ntfs_state ntfs;
     struct hive_file sys, soft; /* SYSTEM, SOFTWARE */
+    struct hive_file sam;       /* local users; read for automatic logon only */
+    struct hive_file bcd;       /* boot configuration; path NULL: not found */
     char *control_set;          /* owned: "ControlSet001"; NULL: unknown */
     uint32_t build;             /* 14393; 0 unknown */
     char *installation_type, *product_type, *arch; /* owned; NULL unknown */
@@ -54,9 +56,15 @@ struct windows_version {
 };
 const struct windows_version *windows_version_of(uint32_t build); /* NULL: none */
 
+/* The boot configuration (BCD) of a volume that starts, appended; its path is owned.
+ * 1, 0 there is none, -1. */
+int windows_read_bcd(const struct gfs *fs, struct buf *ret, char **ret_path,
+                     struct err *e) err_warn_unused;
+
 /* Fills s->windows and s->info from the mounted guest. `ntfs` is what the caller found
- * out. Hives that cannot be used are no error: they have a fault. */
-int windows_inspect(struct subject *s, enum ntfs_state ntfs,
+ * out, `bcd` what it read from another volume than the system's; empty: nothing. Hives
+ * that cannot be used are no error: they have a fault. */
+int windows_inspect(struct subject *s, enum ntfs_state ntfs, const struct buf *bcd,
                     struct err *e) err_warn_unused;
 
 extern const struct requirement *const windows_requirements[];
@@ -98,6 +106,18 @@ int windows_keys(const struct subject *s, enum win_hive which, const char *path,
 #define WIN_POLICIES "Microsoft\\Windows\\CurrentVersion\\Policies\\System"
 #define WIN_WINLOGON "Microsoft\\Windows NT\\CurrentVersion\\Winlogon"
 #define WIN_PNP      "Microsoft\\Windows\\CurrentVersion"
+#define WIN_RUN      "Microsoft\\Windows\\CurrentVersion\\Run"
+
+/* What a notice at logon is made of, in the order in which Windows looks. */
+#define WIN_BANNERS 4
+struct windows_value {
+    const char *key, *name;
+};
+extern const struct windows_value windows_banners[WIN_BANNERS];
+
+/* "DOMAIN\\NAME" or "NAME" cut apart, both owned; "." is this computer. */
+int windows_logon_user(const struct guest_options *o, char **ret_domain, char **ret_name,
+                       struct err *e) err_warn_unused;
 
 /* Interfaces with a static address, by their GUIDs. */
 int windows_static_interfaces(const struct subject *s, struct strv *ret,
