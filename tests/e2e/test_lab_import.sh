@@ -52,6 +52,7 @@ printf '%s\n' '# Disk DescriptorFile' version=1 CID=fffffffe parentCID=ffffffff 
 cp "$dir/disk.sparse.vmdk" "$dir/disk.child.vmdk"
 sed -i 's/parentCID=ffffffff/parentCID=00000001/' "$dir/disk.child.vmdk"
 truncate -s 8M "$dir/disk.bare.raw"
+qemu-img create -q -f vhdx "$dir/disk.large.vhdx" 9T
 
 # The guest's disk, as GPT with what UEFI boots.
 truncate -s 80M "$dir/uefi.raw"
@@ -151,6 +152,7 @@ fails() { # NAME MESSAGE FORMAT FILE
     same "$1" "deleted ClientError: Disk validation failed [$2]" "$(task "$id" Status) $(task "$id" StatusMessage)"
 }
 fails "what is of another format" "Unsupported specified file format" VHDX disk.raw
+fails "a disk that is too large" "The disk is larger than 8 TiB" VHDX disk.large.vhdx
 fails "what is not there" "We do not have access to the given resource. Reason 404 Not Found" RAW nothing.raw
 fails "a VMDK that describes other files" "Unsupported VMDK File Format" VMDK disk.evil.vmdk
 fails "a VMDK without its data" "Unsupported VMDK File Format" VMDK disk.flat.vmdk
