@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 begin "${1-}"
-need_commands aws jq qemu-img sfdisk
+need_commands aws jq qemu-img sfdisk xxd
 /usr/bin/python3 -c 'import awscli' 2>/dev/null || skip_all "Debian's awscli is not installed"
 
 lab_start --delay-ms 50 --no-machines
@@ -62,6 +62,21 @@ s3 mb s3://imports >/dev/null
 for f in "$dir"/disk.* "$dir/uefi.raw"; do
     s3 cp --quiet "$f" "s3://imports/in/${f##*/}"
 done
+
+# ---- what reads them is confined ----
+
+confine=$build/lab/hotadd-lab-confine
+same "a program reads the file that it is given" "$(head -c 16 "$dir/data" | xxd -p)" \
+    "$("$confine" 0 1 head -c 16 /proc/self/fd/3 3<"$dir/data" | xxd -p)"
+check "it writes no more than it may" sh -c '"$1" 4096 2 sh -c "cat <&3 >&4" 3<"$2" 4<>"$3"
+    test "$(stat -c %s "$3")" = 4096' sh "$confine" "$dir/data" "$dir/written"
+if python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, 0, 0, 1) < 1)'; then
+    check "it reads no other file" sh -c '! "$1" 0 1 cat "$2" 3</dev/null' sh "$confine" "$dir/disk.raw"
+    check "nor writes one" sh -c '! "$1" 4096 1 sh -c "echo x >$2" 3</dev/null && test ! -e "$2"' sh \
+        "$confine" "$dir/new"
+else
+    skip "it reads no other file" "this kernel has no Landlock"
+fi
 
 # ---- the role ----
 
