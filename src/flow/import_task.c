@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "flow/finish.h"
-#include "flow/windows.h"
 
 #define KEY_IMPORTED_SNAPSHOT "imported/snapshot"
 #define KEY_IMPORT_SNAPSHOT   "import/snapshot"
@@ -68,7 +67,7 @@ static int begin_image(struct job *job, struct restore_ctx *ctx,
                        struct err *e)
 {
     const struct restore_params *p = ctx->params;
-    bool windows = plan_is_windows(ctx->plan);
+    bool windows = str_eq_null(ctx->plan->platform, "Windows");
     auto_job_resource struct job_resource r = {0};
     auto_tag_set struct tag_set tags = {0};
     struct ec2_import_image_task t = {0};
@@ -87,9 +86,7 @@ static int begin_image(struct job *job, struct restore_ctx *ctx,
                              .n_disks = n,
                              .description = ctx->plan->name,
                              .architecture = "x86_64",
-                             .platform = !ctx->plan->guest_info ? NULL
-                                         : windows              ? "Windows"
-                                                                : "Linux",
+                             .platform = ctx->plan->platform,
                              .boot_mode = ctx->plan->boot_mode,
                              .license_type = !windows                          ? NULL
                                              : str_eq_null(p->licence, "byol") ? "BYOL"

@@ -467,6 +467,30 @@ static int say_the_rest(struct look *l, struct err *e)
 
 /* ---- the finisher ---- */
 
+/* What the guest is, or, where it was not looked into, what its description calls it. */
+static int choose_platform(struct look *l, struct err *e)
+{
+    const char *id = l->machine->guest_id ? l->machine->guest_id : "";
+    static const char *const linuxes[] = {"linux",  "debian", "ubuntu", "rhel",
+                                          "centos", "fedora", "sles",   "suse",
+                                          "rocky",  "amazon"};
+
+    if (l->plan->guest_info)
+        return plan_set(&l->plan->platform, e, "%s",
+                        plan_is_windows(l->plan) ? "Windows" : "Linux");
+    if (strcasestr(id, "windows"))
+        return plan_set(&l->plan->platform, e, "Windows");
+    for (size_t i = 0; i < sizeof linuxes / sizeof linuxes[0]; i++)
+        if (strcasestr(id, linuxes[i]))
+            return plan_set(&l->plan->platform, e, "Linux");
+    if (l->kind != RESTORE_IMPORT && str_eq(l->plan->boot_mode, "uefi"))
+        return err_set(
+            e, ERR_REQUIREMENT,
+            "VM Import must be told whether this UEFI machine is Linux or "
+            "Windows, and its description does not say; leave --skip-check out");
+    return 0;
+}
+
 static int choose_finisher(struct look *l, struct err *e)
 {
     struct finish_facts f = {
@@ -506,7 +530,8 @@ static int look_at_instance(struct look *l, struct err *e)
         return -1;
     if (l->kind == RESTORE_IMPORT ? import_plan(l, e) < 0 : choose_finisher(l, e) < 0)
         return -1;
-    if (choose_type(l, e) < 0 || say_the_rest(l, e) < 0)
+    if (choose_type(l, e) < 0 || say_the_rest(l, e) < 0 ||
+        (finisher_of_plan(l->plan) == FINISH_IMPORT && choose_platform(l, e) < 0))
         return -1;
     return finisher_of_plan(l->plan) == FINISH_SWAP
                ? carrier_plan(l->aws, l->params, l->plan, e)
