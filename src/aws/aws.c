@@ -59,8 +59,9 @@ static int endpoints_make(struct client *c, struct err *e)
     const struct settings *s = &c->settings;
 
     for (int i = 0; i < AWS_SERVICES; i++) {
-        auto_free char *url = s->endpoints[i]
-                                  ? str_dup(s->endpoints[i], e)
+        auto_free char *url = s->endpoints[i] ? str_dup(s->endpoints[i], e)
+                              : i == AWS_IAM
+                                  ? str_fmt(e, "https://%s", settings_iam_host(s->region))
                                   : str_fmt(e, "https://%s.%s.%s", names[i], s->region,
                                             settings_dns_suffix(s->region));
 

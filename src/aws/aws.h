@@ -4,7 +4,7 @@
  * Settings are found as the AWS CLI finds them: `struct aws_options` first, then the
  * environment (AWS_REGION, AWS_DEFAULT_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID,
  * AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EC2,
- * _S3, _EBS and _STS, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_CA_BUNDLE,
+ * _S3, _EBS, _STS and _IAM, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_CA_BUNDLE,
  * AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONTAINER_CREDENTIALS_*,
  * AWS_EC2_METADATA_SERVICE_ENDPOINT, AWS_EC2_METADATA_DISABLED), then the profile in
  * ~/.aws/config and ~/.aws/credentials, then, for region and credentials, the instance
@@ -36,8 +36,8 @@
 struct aws;
 struct imds;
 
-enum aws_service { AWS_EC2, AWS_STS, AWS_S3, AWS_EBS };
-#define AWS_SERVICES 4
+enum aws_service { AWS_EC2, AWS_STS, AWS_S3, AWS_EBS, AWS_IAM };
+#define AWS_SERVICES 5
 
 /* All borrowed for the duration of aws_new(), except `cancel`, which must outlive the
  * `struct aws`. NULL and 0 mean "as the environment and the profile say, else the

@@ -20,8 +20,11 @@
 /* Large bodies have time in proportion, on top of the call's timeout. */
 #define SLOWEST_BYTES_PER_S (256 * 1024)
 
-static const char *const signing_names[AWS_SERVICES] = {
-    [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_S3] = "s3", [AWS_EBS] = "ebs"};
+static const char *const signing_names[AWS_SERVICES] = {[AWS_EC2] = "ec2",
+                                                        [AWS_STS] = "sts",
+                                                        [AWS_S3] = "s3",
+                                                        [AWS_EBS] = "ebs",
+                                                        [AWS_IAM] = "iam"};
 
 /* How a try ended. */
 enum outcome { DONE, FAILED, AGAIN_NOT_SENT, AGAIN, AGAIN_SLOWER, RENEW, CLOCK };

@@ -58,7 +58,8 @@ struct ec2_listing {
 };
 
 extern const struct ec2_listing ec2_volume_listing, ec2_snapshot_listing,
-    ec2_image_listing, ec2_instance_listing;
+    ec2_image_listing, ec2_instance_listing, ec2_import_image_listing,
+    ec2_import_snapshot_listing;
 
 /* Fills a struct VEC(…), which is overwritten. `query` may be NULL. */
 int ec2_list(struct aws *aws, const struct ec2_listing *l, const struct ec2_query *query,

@@ -325,8 +325,11 @@ void fault_read(const struct http_answer *a, enum aws_service service,
 
 /* ---- Telling ---- */
 
-static const char *const iam_prefix[AWS_SERVICES] = {
-    [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_S3] = "s3", [AWS_EBS] = "ebs"};
+static const char *const iam_prefix[AWS_SERVICES] = {[AWS_EC2] = "ec2",
+                                                     [AWS_STS] = "sts",
+                                                     [AWS_S3] = "s3",
+                                                     [AWS_EBS] = "ebs",
+                                                     [AWS_IAM] = "iam"};
 
 /* S3's actions have other names in policies than in its API. */
 static const char *iam_action(enum aws_service service, const char *action)
@@ -338,6 +341,7 @@ static const char *iam_action(enum aws_service service, const char *action)
         {"DeleteObjects", "DeleteObject"},
         {"CreateMultipartUpload", "PutObject"},
         {"UploadPart", "PutObject"},
+        {"UploadPartCopy", "PutObject"},
         {"CompleteMultipartUpload", "PutObject"},
         {"ListParts", "ListMultipartUploadParts"},
         {"ListMultipartUploads", "ListBucketMultipartUploads"},

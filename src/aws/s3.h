@@ -128,6 +128,12 @@ int s3_upload_part(struct s3_bucket *b, const char *key, const char *id, unsigne
                    const void *data, size_t len, char **ret_etag,
                    struct err *e) err_warn_unused;
 
+/* UploadPartCopy: the part is the whole of another object of the bucket, which S3 copies
+ * by itself: zeros, say, need to travel once only. At most 5 GiB. */
+int s3_upload_part_copy(struct s3_bucket *b, const char *key, const char *id,
+                        unsigned number, const char *from_key, char **ret_etag,
+                        struct err *e) err_warn_unused;
+
 /* Parts in the order of their numbers, each with the ETag that its upload gave. When the
  * answer was lost and S3 no longer knows the upload, the object's ETag says whether it
  * was completed by us. */

@@ -1,6 +1,7 @@
 /* Multipart uploads; see s3.h. */
 #include "aws/s3_impl.h"
 
+#include "aws/uri.h"
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -73,6 +74,38 @@ int s3_upload_part(struct s3_bucket *b, const char *key, const char *id, unsigne
         return -1;
     if (s3_header(&reply, "ETag", ret_etag, e) < 0)
         return err_prefix(e, "s3://%s/%s: UploadPart", s3_bucket_name(b), key);
+    return 0;
+}
+
+int s3_upload_part_copy(struct s3_bucket *b, const char *key, const char *id,
+                        unsigned number, const char *from_key, char **ret_etag,
+                        struct err *e)
+{
+    auto_reply struct reply reply = REPLY_INIT;
+    auto_buf struct buf query = BUF_INIT, source = BUF_INIT;
+    struct http_header header = {"X-Amz-Copy-Source", NULL};
+    char text[16];
+    struct call call = {.action = "UploadPartCopy",
+                        .method = "PUT",
+                        .headers = &header,
+                        .n_headers = 1,
+                        .max_answer = S3_MAX_XML,
+                        .xml = true};
+
+    snprintf(text, sizeof text, "%u", number);
+    s3_query(&query, "partNumber", text);
+    s3_query(&query, "uploadId", id);
+    buf_addf(&source, "/%s/", s3_bucket_name(b));
+    uri_encode_path(&source, from_key, strlen(from_key));
+    if (buf_check(&query, e) < 0 || buf_check(&source, e) < 0)
+        return -1;
+    call.query = buf_str(&query);
+    header.value = buf_str(&source);
+    if (s3_send(b, key, &call, &reply, NULL, e) < 0)
+        return -1;
+    if (s3_check_root(&reply, "CopyPartResult", e) < 0 ||
+        s3_text(xml_root(reply.doc), "ETag", false, ret_etag, e) < 0)
+        return err_prefix(e, "s3://%s/%s: UploadPartCopy", s3_bucket_name(b), key);
     return 0;
 }
 

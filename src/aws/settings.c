@@ -7,10 +7,16 @@
 #include <errno.h>
 #include <pwd.h>
 
-static const char *const service_words[AWS_SERVICES] = {
-    [AWS_EC2] = "EC2", [AWS_STS] = "STS", [AWS_S3] = "S3", [AWS_EBS] = "EBS"};
-static const char *const service_keys[AWS_SERVICES] = {
-    [AWS_EC2] = "ec2", [AWS_STS] = "sts", [AWS_S3] = "s3", [AWS_EBS] = "ebs"};
+static const char *const service_words[AWS_SERVICES] = {[AWS_EC2] = "EC2",
+                                                        [AWS_STS] = "STS",
+                                                        [AWS_S3] = "S3",
+                                                        [AWS_EBS] = "EBS",
+                                                        [AWS_IAM] = "IAM"};
+static const char *const service_keys[AWS_SERVICES] = {[AWS_EC2] = "ec2",
+                                                       [AWS_STS] = "sts",
+                                                       [AWS_S3] = "s3",
+                                                       [AWS_EBS] = "ebs",
+                                                       [AWS_IAM] = "iam"};
 
 /* NULL for "not set" and for "set to nothing", which the AWS tools treat alike. */
 static const char *env_get(const char *name)
@@ -174,20 +180,28 @@ static int load_region(struct settings *c, const struct aws_options *o,
 
 struct partition {
     const char *prefix, *name, *suffix;
+    const char *iam_host, *iam_region;
 };
 
 /* The longest fitting prefix comes first. */
 static const struct partition *partition_of(const char *region)
 {
     static const struct partition table[] = {
-        {"cn-", "aws-cn", "amazonaws.com.cn"},
-        {"us-gov-", "aws-us-gov", "amazonaws.com"},
-        {"us-isob-", "aws-iso-b", "sc2s.sgov.gov"},
-        {"us-isof-", "aws-iso-f", "csp.hci.ic.gov"},
-        {"us-iso-", "aws-iso", "c2s.ic.gov"},
-        {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"},
-        {"eusc-", "aws-eusc", "amazonaws.eu"},
-        {"", "aws", "amazonaws.com"},
+        {"cn-", "aws-cn", "amazonaws.com.cn", "iam.cn-north-1.amazonaws.com.cn",
+         "cn-north-1"},
+        {"us-gov-", "aws-us-gov", "amazonaws.com", "iam.us-gov.amazonaws.com",
+         "us-gov-west-1"},
+        {"us-isob-", "aws-iso-b", "sc2s.sgov.gov", "iam.us-isob-east-1.sc2s.sgov.gov",
+         "us-isob-east-1"},
+        {"us-isof-", "aws-iso-f", "csp.hci.ic.gov", "iam.us-isof-south-1.csp.hci.ic.gov",
+         "us-isof-south-1"},
+        {"us-iso-", "aws-iso", "c2s.ic.gov", "iam.us-iso-east-1.c2s.ic.gov",
+         "us-iso-east-1"},
+        {"eu-isoe-", "aws-iso-e", "cloud.adc-e.uk", "iam.eu-isoe-west-1.cloud.adc-e.uk",
+         "eu-isoe-west-1"},
+        {"eusc-", "aws-eusc", "amazonaws.eu", "iam.eusc-de-east-1.amazonaws.eu",
+         "eusc-de-east-1"},
+        {"", "aws", "amazonaws.com", "iam.amazonaws.com", "us-east-1"},
     };
     const struct partition *p = table;
 
@@ -204,6 +218,16 @@ const char *settings_partition(const char *region)
 const char *settings_dns_suffix(const char *region)
 {
     return partition_of(region)->suffix;
+}
+
+const char *settings_iam_host(const char *region)
+{
+    return partition_of(region)->iam_host;
+}
+
+const char *settings_iam_region(const char *region)
+{
+    return partition_of(region)->iam_region;
 }
 
 /* ---- Endpoints ---- */

@@ -71,5 +71,9 @@ bool settings_is_region(const char *s);
 /* "aws" and "amazonaws.com" of a region; static strings. */
 const char *settings_partition(const char *region);
 const char *settings_dns_suffix(const char *region);
+/* IAM has one endpoint for a whole partition, which is signed for one region; static
+ * strings. */
+const char *settings_iam_host(const char *region);
+const char *settings_iam_region(const char *region);
 
 #endif

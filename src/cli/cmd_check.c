@@ -22,7 +22,7 @@ static const struct option_def defs[] = {
     REPO_OPTIONS(struct check_options, params),
     REPO_AWS_OPTIONS(struct check_options, params),
     {"for", 0, OPTION_STRING, AT(for_what), "WHAT",
-     "what it is checked for: convert or restore (convert)"},
+     "what it is checked for: convert, restore or import (convert)"},
     {"profile", 0, OPTION_STRING, AT(params.profile), "PROFILE",
      "what the guest is to drive: nitro, xen or both (nitro)"},
     {"fix", 0, OPTION_FLAG, AT(params.fix), NULL,
@@ -84,8 +84,9 @@ static int check(struct check_options *o, const char *source, struct err *e)
     bool blocked = false;
     int r;
 
-    if (!str_eq(kind, "convert") && !str_eq(kind, "restore"))
-        return err_set(e, ERR_USAGE, "--for %s: must be convert or restore", kind);
+    if (!str_eq(kind, "convert") && !str_eq(kind, "restore") && !str_eq(kind, "import"))
+        return err_set(e, ERR_USAGE, "--for %s: must be convert, restore or import",
+                       kind);
     if (restore_params_check(p, e) < 0 || str_set(&p->source, source, e) < 0 ||
         restore_params_make_absolute(p, e) < 0)
         return -1;

@@ -89,19 +89,23 @@ static int run(const char *kind, struct restore_options *o, struct flow_env *env
     return EXIT_DONE;
 }
 
+int restore_execute(const char *kind, struct restore_options *o)
+{
+    struct flow_env env = command_begin(&o->common);
+
+    return o->dry_run ? dry_run(kind, o, &env) : run(kind, o, &env);
+}
+
 static int start(int argc, char **argv, const struct command_help *help)
 {
     struct restore_options o = {0};
-    struct flow_env env;
     struct err e = ERR_INIT;
     int code, r = restore_options_parse(argc, argv, help, &o, &e);
 
-    if (r == 0) {
-        env = command_begin(&o.common);
-        code = o.dry_run ? dry_run(help->name, &o, &env) : run(help->name, &o, &env);
-    } else {
+    if (r == 0)
+        code = restore_execute(help->name, &o);
+    else
         code = r > 0 ? EXIT_DONE : command_fail(&e, NULL);
-    }
     restore_options_release(&o);
     return code;
 }

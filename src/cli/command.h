@@ -28,6 +28,7 @@ int cmd_check(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_copy(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_undo(int argc, char **argv);

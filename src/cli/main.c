@@ -9,6 +9,7 @@ static const struct command commands[] = {
     {"convert", "make an EC2 instance of a machine from VMware or elsewhere",
      cmd_convert},
     {"restore", "make an EC2 instance of a machine that ran on EC2 before", cmd_restore},
+    {"import", "make an EC2 instance by way of S3 and Amazon's VM Import", cmd_import},
     {"copy", "copy one disk to a device or file", cmd_copy},
     {"backup", "back up machines into a repository", cmd_backup},
     {"list", "list the recovery points of a repository", cmd_list},

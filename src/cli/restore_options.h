@@ -1,4 +1,4 @@
-/* The options of convert and restore (and, of the guest's part, of check). */
+/* The options of convert, restore and import (and, of the guest's part, of check). */
 #ifndef HOTADD_CLI_RESTORE_OPTIONS_H
 #define HOTADD_CLI_RESTORE_OPTIONS_H
 
@@ -9,12 +9,16 @@ struct restore_options {
     struct restore_params params;
     char *on_failure;
     bool dry_run;
+    bool setup, apply; /* import only */
 };
 
 /* Fills o from the command line, with params.source made absolute. 1: --help. */
 int restore_options_parse(int argc, char **argv, const struct command_help *help,
                           struct restore_options *o, struct err *e) err_warn_unused;
 void restore_options_release(struct restore_options *o);
+
+/* Plans (--dry-run) or runs it, and tells what became of it; the exit code. */
+int restore_execute(const char *kind, struct restore_options *o);
 
 /* "file.ova" becomes absolute; URIs stay. Replaces *source. */
 int source_make_absolute(char **source, struct err *e) err_warn_unused;

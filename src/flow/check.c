@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "flow/flow.h"
-#include "flow/restore.h"
+#include "flow/import.h"
 #include "image/image.h"
 #include "image/serve.h"
 
@@ -15,12 +15,12 @@ static enum guest_profile wanted_profile(const struct restore_params *p)
 }
 
 struct guest_options guest_options_for(const struct restore_params *params,
-                                       enum restore_kind kind)
+                                       enum restore_kind kind, enum guest_method method)
 {
     return (struct guest_options){
-        .method = GUEST_SWAP,
+        .method = method,
         .profile = wanted_profile(params),
-        .purpose = kind == RESTORE_CONVERT ? GUEST_CONVERT : GUEST_RESTORE,
+        .purpose = kind == RESTORE_PLAIN ? GUEST_RESTORE : GUEST_CONVERT,
         .fix = params->fix,
         .windows_gpt = params->windows_gpt,
         .discard_hibernation = params->discard_hibernation,
@@ -93,8 +93,10 @@ int flow_check(const struct restore_params *params, const char *kind,
 {
     struct source_spec spec = restore_params_source(params, NULL);
     auto_flow_source struct flow_source source = {0};
+    bool import = str_eq(kind, "import");
     struct guest_options guest = guest_options_for(
-        params, str_eq(kind, "convert") ? RESTORE_CONVERT : RESTORE_PLAIN);
+        params, str_eq(kind, "restore") ? RESTORE_PLAIN : RESTORE_CONVERT,
+        import ? GUEST_IMPORT : GUEST_SWAP);
     auto_guest_info struct guest_info *info = NULL;
     bool blocked;
 
@@ -103,7 +105,8 @@ int flow_check(const struct restore_params *params, const char *kind,
     guest.firmware = source.machine->firmware;
     spec.source = source.pinned;
     if (guest_check_source(&spec, source.machine->disks.n, &guest, env->cancel,
-                           env->progress, &info, e) < 0)
+                           env->progress, &info, e) < 0 ||
+        (import && import_limits(source.machine, params, info, e) < 0))
         return -1;
     blocked = guest_info_blocker(info, &guest) != NULL;
     if (gather(source.machine, info, blocked, ret, e) < 0)

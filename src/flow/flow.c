@@ -17,7 +17,8 @@
 
 const struct job_flow *flow_of_kind(const char *kind)
 {
-    static const struct job_flow *const flows[] = {&convert_flow, &restore_flow};
+    static const struct job_flow *const flows[] = {&convert_flow, &restore_flow,
+                                                   &import_flow};
 
     for (size_t i = 0; i < sizeof flows / sizeof flows[0]; i++)
         if (str_eq(flows[i]->kind, kind))
@@ -36,7 +37,9 @@ static int connect_aws(const struct restore_params *params, const struct flow_en
 
 static enum restore_kind kind_of(const char *kind)
 {
-    return str_eq(kind, "convert") ? RESTORE_CONVERT : RESTORE_PLAIN;
+    return str_eq(kind, "import")    ? RESTORE_IMPORT
+           : str_eq(kind, "convert") ? RESTORE_CONVERT
+                                     : RESTORE_PLAIN;
 }
 
 static int plan_with(struct aws *aws, const char *kind,

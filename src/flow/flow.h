@@ -56,6 +56,15 @@ int flow_check(const struct restore_params *params, const char *kind,
                const struct flow_env *env, json_t **ret, bool *ret_blocked,
                struct err *e) err_warn_unused;
 
+enum flow_setup { FLOW_SETUP_PRINT, FLOW_SETUP_APPLY };
+
+/* The role that VM Import needs for params->bucket (of params: bucket, role, region and
+ * aws_profile are looked at): {role, policy_name, trust, policy, applied}, the policies
+ * as text. FLOW_SETUP_APPLY makes it, and may be repeated. Owned. */
+int flow_import_setup(const struct restore_params *params, enum flow_setup how,
+                      const struct flow_env *env, json_t **ret,
+                      struct err *e) err_warn_unused;
+
 enum flow_gc { FLOW_GC_LIST, FLOW_GC_REMOVE };
 
 /* Everything in the account's region tagged by hotadd that no job of this proxy's

@@ -6,6 +6,7 @@
 
 extern const struct job_flow convert_flow;
 extern const struct job_flow restore_flow;
+extern const struct job_flow import_flow;
 
 /* How restores and conversions undo what they made. */
 extern const struct job_resource_kind restore_resources[];

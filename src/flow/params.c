@@ -154,13 +154,17 @@ static int check_first_boot(const struct restore_params *p, struct err *e)
 
 int restore_params_check(const struct restore_params *p, struct err *e)
 {
-    static const char *const finishers[] = {"swap", NULL};
+    static const char *const finishers[] = {"swap", "image", "import", "auto", NULL};
+    static const char *const licences[] = {"aws", "byol", NULL};
+    static const char *const formats[] = {"raw", "vhd", NULL};
     static const char *const profiles[] = {"nitro", "xen", "both", NULL};
     static const char *const imds[] = {"required", "optional", NULL};
     static const char *const volume_types[] = {"gp3", "gp2", "io1", "io2", NULL};
     struct in_addr addr;
 
     if (one_of(p->finish, "finish", finishers, e) < 0 ||
+        one_of(p->licence, "licence", licences, e) < 0 ||
+        one_of(p->disk_format, "disk-format", formats, e) < 0 ||
         one_of(p->profile, "profile", profiles, e) < 0 ||
         one_of(p->imds, "imds", imds, e) < 0 ||
         one_of(p->volume_type, "volume-type", volume_types, e) < 0 ||

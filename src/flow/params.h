@@ -38,11 +38,18 @@
     FLAG(encrypted)                                                                      \
     STR(kms_key)                                                                         \
     FLAG(delete_on_termination)                                                          \
-    STR(carrier)  /* AMI a swap launch starts from */                                    \
-    STR(finish)   /* swap */                                                             \
-    STR(profile)  /* nitro, xen or both: what the guest is to drive */                   \
-    STR(imds)     /* required (IMDSv2 only) or optional */                               \
-    U64(max_rate) /* bytes of data per second */                                         \
+    STR(carrier)     /* AMI a swap launch starts from */                                 \
+    STR(finish)      /* swap, image, import or auto */                                   \
+    FLAG(keep_image) /* of the image and import finishers */                             \
+    STR(licence)     /* of Windows, when imported: aws or byol */                        \
+    STR(role)        /* by which EC2 imports; default vmimport */                        \
+    STR(bucket)      /* import: where the disks are uploaded to… */                    \
+    STR(prefix)      /* …and what their keys begin with */                             \
+    STR(disk_format) /* import: raw or vhd */                                            \
+    FLAG(one_image)  /* import: data disks too become part of the image */               \
+    STR(profile)     /* nitro, xen or both: what the guest is to drive */                \
+    STR(imds)        /* required (IMDSv2 only) or optional */                            \
+    U64(max_rate)    /* bytes of data per second */                                      \
     FLAG(verify)                                                                         \
     FLAG(skip_digests)                                                                   \
     FLAG(skip_check) /* restore only: do not look into the guest */                      \

@@ -6,7 +6,7 @@
  * they would be denied to those who will be allowed. */
 #include "base/buf.h"
 #include "base/str.h"
-#include "flow/restore.h"
+#include "flow/finish.h"
 
 /* Notes the outcome of one dry run: a denied action is added to `denied`; one that fails
  * for another reason is left for the job to meet, with the real call's error. -1 when
@@ -78,11 +78,37 @@ static int ask_run(struct aws *aws, const struct restore_params *p,
     return note_verdict(denied, "RunInstances", r, e);
 }
 
+/* Of an import through a bucket: nothing is there yet, and EC2 looks at permissions
+ * first. */
+static int ask_import(struct aws *aws, const struct restore_params *p,
+                      const struct plan *plan, struct buf *denied, struct err *e)
+{
+    const struct ec2_tag_in tag = {TAG_JOB, "dry-run"};
+    const struct ec2_import_disk_in disk = {
+        .bucket = p->bucket, .key = "hotadd-dry-run", .format = "RAW"};
+    struct ec2_import_image_task t = {0};
+    int r =
+        ec2_import_image(aws,
+                         &(struct ec2_import_image_in){.disks = &disk,
+                                                       .n_disks = 1,
+                                                       .architecture = "x86_64",
+                                                       .role_name = p->role,
+                                                       .client_token = "hotadd-dry-run",
+                                                       .tags = {&tag, 1},
+                                                       .dry_run = true},
+                         &t, e);
+
+    ec2_import_image_task_release(&t);
+    return note_verdict(denied, "ImportImage", r, e);
+}
+
 int permissions_check(struct aws *aws, const struct restore_params *params,
                       const struct plan *plan, struct err *e)
 {
     auto_buf struct buf denied = BUF_INIT;
-    int r = ask_volumes(aws, params, plan, &denied, e);
+    bool import = str_eq(plan->kind, "import");
+    int r = import ? ask_import(aws, params, plan, &denied, e)
+                   : ask_volumes(aws, params, plan, &denied, e);
 
     /* Without a carrier there is nothing to ask RunInstances with. */
     if (r == 0 && plan->carrier_id)
@@ -90,7 +116,8 @@ int permissions_check(struct aws *aws, const struct restore_params *params,
     if (r == 0 && denied.len)
         r = err_set(e, ERR_DENIED,
                     "these credentials may not do what the job needs: %s; give the role "
-                    "the policy in data/iam/hotadd-proxy.json",
-                    buf_str(&denied));
+                    "the policy in data/iam/%s",
+                    buf_str(&denied),
+                    import ? "hotadd-import.json" : "hotadd-proxy.json");
     return r;
 }

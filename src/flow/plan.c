@@ -204,8 +204,12 @@ void plan_print(const struct plan *p, FILE *out)
     vec_foreach (g, &p->security_group_ids)
         line(out, "security group", *g, NULL);
     line(out, "finisher", p->finisher, p->finisher_why);
-    line(out, "carrier", p->carrier_id ? p->carrier_id : "made by this job",
-         p->carrier_why);
+    line(out, "", p->finisher_others, NULL);
+    if (!p->finisher || str_eq(p->finisher, "swap"))
+        line(out, "carrier", p->carrier_id ? p->carrier_id : "made by this job",
+             p->carrier_why);
+    if (p->bucket)
+        line(out, "bucket", p->bucket, p->disk_format);
     line(out, "licence", p->licence, NULL);
     line(out, "encryption", p->encryption, NULL);
     vec_foreach (v, &p->volumes)

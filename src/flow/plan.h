@@ -24,9 +24,11 @@ struct plan_volume {
     X(guest) /* "Debian GNU/Linux 12 (bookworm)" */                                      \
     X(account)                                                                           \
     X(region)                                                                            \
-    X(zone)                                                                              \
+    X(zone)          /* of proxy and volumes */                                          \
+    X(instance_zone) /* NULL: the same */                                                \
     X(proxy_id)                                                                          \
     X(proxy_type)                                                                        \
+    X(platform) /* as VM Import is told it: Linux, Windows; NULL: not known */            \
     X(boot_mode) /* legacy-bios, uefi */                                                 \
     X(instance_type)                                                                     \
     X(instance_type_why)                                                                 \
@@ -36,6 +38,9 @@ struct plan_volume {
     X(subnet_why)                                                                        \
     X(finisher)                                                                          \
     X(finisher_why)                                                                      \
+    X(finisher_others) /* why not the other two */                                       \
+    X(disk_format)     /* import: of the objects */                                      \
+    X(bucket)                                                                            \
     X(carrier_id) /* AMI; NULL: one is made */                                           \
     X(carrier_why)                                                                       \
     X(licence)                                                                           \

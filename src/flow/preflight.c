@@ -7,8 +7,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "flow/import.h"
 #include "flow/instance_type.h"
-#include "flow/restore.h"
+#include "flow/preflight.h"
 #include "flow/windows.h"
 #include "image/image.h"
 #include "proxy/slot.h"
@@ -17,21 +18,13 @@
 
 #define GIB ((uint64_t)1 << 30)
 
-struct look {
-    enum restore_kind kind;
-    const struct restore_params *params;
-    struct aws *aws;
-    const struct cancel *cancel;
-    const struct progress *progress;
-    struct plan *plan;
-    struct flow_source source; /* owned: held open, so that a point stays */
-    struct machine *machine;   /* the source's */
-    bool nitro_ok, xen_ok;     /* what the guest drives, as it is or will be */
-};
-
 const char *restore_kind_name(enum restore_kind k)
 {
-    return k == RESTORE_CONVERT ? "convert" : "restore";
+    static const char *const names[] = {[RESTORE_PLAIN] = "restore",
+                                        [RESTORE_CONVERT] = "convert",
+                                        [RESTORE_IMPORT] = "import"};
+
+    return names[k];
 }
 
 /* ---- the source ---- */
@@ -117,6 +110,11 @@ static int look_at_account(struct look *l, struct err *e)
     return r < 0 ? -1 : plan_set(&l->plan->region, e, "%s", aws_region(l->aws));
 }
 
+static bool swap_is_wanted(const struct look *l)
+{
+    return !l->params->finish || str_eq(l->params->finish, "swap");
+}
+
 static int look_at_identity(struct look *l, struct err *e)
 {
     struct imds_identity me = {0};
@@ -131,14 +129,17 @@ static int look_at_identity(struct look *l, struct err *e)
                     "this proxy is in region %s and the job asks for %s (%s); run hotadd "
                     "on an instance there",
                     me.region, aws_region(l->aws), aws_region_source(l->aws));
-    else if (l->params->zone && !str_eq(l->params->zone, me.zone))
+    else if (l->params->zone && !str_eq(l->params->zone, me.zone) && swap_is_wanted(l))
         r = err_set(e, ERR_REQUIREMENT,
                     "this proxy (%s) is in zone %s and the job asks for %s; volumes can "
-                    "be attached in their own zone only: run hotadd on an instance there",
+                    "be attached in their own zone only: run hotadd on an instance "
+                    "there, or choose --finish image or auto",
                     me.instance_id, me.zone, l->params->zone);
     else if (plan_set(&p->proxy_id, e, "%s", me.instance_id) < 0 ||
              plan_set(&p->proxy_type, e, "%s", me.instance_type) < 0 ||
-             plan_set(&p->zone, e, "%s", me.zone) < 0)
+             plan_set(&p->zone, e, "%s", me.zone) < 0 ||
+             plan_set(&p->instance_zone, e, "%s",
+                      l->params->zone ? l->params->zone : me.zone) < 0)
         r = -1;
     imds_identity_release(&me);
     return r;
@@ -202,7 +203,23 @@ static int look_at_slots(struct look *l, struct err *e)
     return 0;
 }
 
+static int look_at_proxy(struct look *l, struct err *e)
+{
+    return look_at_identity(l, e) < 0 || look_at_slots(l, e) < 0 ? -1 : 0;
+}
+
 /* ---- the guest ---- */
+
+/* As whom it is looked at first: --finish auto decides for good when it was. */
+static enum guest_method method_wanted(enum restore_kind kind,
+                                       const struct restore_params *params)
+{
+    const char *finish = kind == RESTORE_IMPORT ? "import" : params->finish;
+
+    if (finish && str_eq(finish, "import"))
+        return GUEST_IMPORT;
+    return finish && str_eq(finish, "image") ? GUEST_IMAGE : GUEST_SWAP;
+}
 
 static int choose_boot_mode(struct look *l, const struct guest_info *info, struct err *e)
 {
@@ -210,7 +227,7 @@ static int choose_boot_mode(struct look *l, const struct guest_info *info, struc
 
     if (f == FIRMWARE_UNKNOWN && info)
         f = info->boots_uefi && !info->boots_bios ? FIRMWARE_UEFI : FIRMWARE_BIOS;
-    if (l->machine->secure_boot &&
+    if (l->machine->secure_boot && !l->plan->boot_mode &&
         plan_note(l->plan, e,
                   "the source boots with Secure Boot; the instance boots "
                   "without it, since its keys do not travel") < 0)
@@ -231,10 +248,56 @@ static int blocked(const struct guest_info *info, const struct guest_options *op
                    f->remedy);
 }
 
+/* What swap and image cannot take may be what VM Import can: then it is told, or, with
+ * --finish auto, remembered for the choice. */
+static int blocked_but_importable(struct look *l, const struct guest_info *info,
+                                  const struct guest_options *opt, struct err *e)
+{
+    const struct finding *f = guest_info_blocker(info, opt);
+
+    if (!f)
+        return 0;
+    if (opt->method != GUEST_IMPORT && import_takes(f->id)) {
+        if (str_eq_null(l->params->finish, "auto"))
+            return plan_set(&l->refused, e, "%s: %s", f->id, f->title);
+        blocked(info, opt, e);
+        err_prefix(e,
+                   "this source needs the import way (`hotadd import --bucket BUCKET "
+                   "%s`, or --finish import)",
+                   l->params->source);
+        return -1;
+    }
+    return blocked(info, opt, e);
+}
+
+static int keep_guest(struct look *l, const struct guest_info *info, struct err *e)
+{
+    struct plan *p = l->plan;
+
+    json_decref(p->guest_info);
+    p->guest_info = guest_info_json(info, e);
+    if (!p->guest_info || choose_boot_mode(l, info, e) < 0 ||
+        plan_set(&p->guest, e, "%s", info->product_name ? info->product_name : "?") < 0)
+        return -1;
+    /* VM Import puts the drivers of both in. */
+    l->nitro_ok = l->nitro_ok && (info->fits_nitro || l->method == GUEST_IMPORT);
+    l->xen_ok = l->xen_ok && (info->fits_xen || l->method == GUEST_IMPORT);
+    return 0;
+}
+
+static int note_unknown(struct look *l, const struct guest_info *info, struct err *e)
+{
+    vec_foreach (f, &info->findings)
+        if (f->state == FINDING_UNKNOWN &&
+            plan_note(l->plan, e, "%s could not be decided: %s", f->id, f->seen) < 0)
+            return -1;
+    return 0;
+}
+
 static int look_at_guest(struct look *l, struct err *e)
 {
     struct source_spec source = restore_params_source(l->params, l->plan->source);
-    struct guest_options opt = guest_options_for(l->params, l->kind);
+    struct guest_options opt = guest_options_for(l->params, l->kind, l->method);
     auto_guest_info struct guest_info *info = NULL;
     struct plan *p = l->plan;
 
@@ -243,26 +306,17 @@ static int look_at_guest(struct look *l, struct err *e)
     l->xen_ok = opt.profile != GUEST_NITRO;
     if (plan_set(&p->profile, e, "%s", guest_profile_name(opt.profile)) < 0)
         return -1;
-    if (l->kind == RESTORE_PLAIN && l->params->skip_check)
+    if (l->kind != RESTORE_CONVERT && l->params->skip_check)
         return choose_boot_mode(l, NULL, e) < 0
                    ? -1
                    : plan_note(p, e, "the guest was not looked into, as asked");
     if (guest_check_source(&source, l->machine->disks.n, &opt, l->cancel, l->progress,
-                           &info, e) < 0)
+                           &info, e) < 0 ||
+        (l->method == GUEST_IMPORT &&
+         import_limits(l->machine, l->params, info, e) < 0) ||
+        keep_guest(l, info, e) < 0 || blocked_but_importable(l, info, &opt, e) < 0)
         return -1;
-    p->guest_info = guest_info_json(info, e);
-    if (!p->guest_info || choose_boot_mode(l, info, e) < 0 ||
-        plan_set(&p->guest, e, "%s", info->product_name ? info->product_name : "?") < 0)
-        return -1;
-    if (blocked(info, &opt, e) < 0)
-        return -1;
-    l->nitro_ok = l->nitro_ok && info->fits_nitro;
-    l->xen_ok = l->xen_ok && info->fits_xen;
-    vec_foreach (f, &info->findings)
-        if (f->state == FINDING_UNKNOWN &&
-            plan_note(p, e, "%s could not be decided: %s", f->id, f->seen) < 0)
-            return -1;
-    return 0;
+    return note_unknown(l, info, e);
 }
 
 /* ---- the instance ---- */
@@ -322,7 +376,7 @@ static int choose_subnet(struct look *l, struct err *e)
 {
     const char *given = l->params->subnet;
     const struct ec2_filter filters[] = {
-        {"availability-zone", EC2_STRS(l->plan->zone)},
+        {"availability-zone", EC2_STRS(l->plan->instance_zone)},
         {"default-for-az", EC2_STRS("true")},
     };
     const struct ec2_query by_id = {.ids = EC2_STRS(given)};
@@ -333,20 +387,27 @@ static int choose_subnet(struct look *l, struct err *e)
 
     if (ec2_describe_subnets(l->aws, given ? &by_id : &of_zone, &subnets, e) < 0)
         return given ? err_prefix(e, "--subnet %s", given) : -1;
-    s = given ? (subnets.n ? &subnets.v[0] : NULL) : pick_subnet(&subnets, l->plan->zone);
+    s = given ? (subnets.n ? &subnets.v[0] : NULL)
+              : pick_subnet(&subnets, l->plan->instance_zone);
     if (!s)
         r = err_set(e, ERR_REQUIREMENT,
                     "zone %s has no default subnet; give one of that zone with --subnet",
-                    l->plan->zone);
-    else if (!str_eq(s->zone, l->plan->zone))
+                    l->plan->instance_zone);
+    else if (!str_eq(s->zone, l->plan->instance_zone) && l->params->zone)
+        r = err_set(e, ERR_REQUIREMENT, "--subnet %s is in zone %s, not in %s", given,
+                    s->zone, l->params->zone);
+    else if (!str_eq(s->zone, l->plan->instance_zone) && l->kind != RESTORE_IMPORT &&
+             swap_is_wanted(l))
         r = err_set(e, ERR_REQUIREMENT,
                     "--subnet %s is in zone %s, and the volumes will be in %s, this "
-                    "proxy's zone; choose a subnet there, or run hotadd in %s",
+                    "proxy's zone; choose a subnet there, run hotadd in %s, or choose "
+                    "--finish image or auto",
                     given, s->zone, l->plan->zone, s->zone);
     else if (s->free_addresses == 0)
         r = err_set(e, ERR_REQUIREMENT, "subnet %s has no free address; choose another",
                     s->id);
     else if (plan_set(&l->plan->subnet_id, e, "%s", s->id) < 0 ||
+             plan_set(&l->plan->instance_zone, e, "%s", s->zone) < 0 ||
              plan_set(&l->plan->subnet_why, e, "%s, %s, in %s",
                       given ? "given" : "the zone's default", s->cidr, s->vpc_id) < 0)
         r = -1;
@@ -387,11 +448,7 @@ static int say_the_rest(struct look *l, struct err *e)
                  p->kms_key ? " with " : "",
                  p->kms_key   ? p->kms_key
                  : by_default ? " (the account's default)"
-                              : "") < 0 ||
-        plan_set(&plan->finisher, e, "swap") < 0 ||
-        plan_set(&plan->finisher_why, e,
-                 "the restored volumes become the instance's; nothing is copied again") <
-            0)
+                              : "") < 0)
         return -1;
     /* Red Hat and SUSE billing codes exist only on AWS's own images. */
     if (plan->guest &&
@@ -399,19 +456,85 @@ static int say_the_rest(struct look *l, struct err *e)
         return plan_set(&plan->licence, e,
                         "bring your own subscription: EC2 does not bill one for %s",
                         plan->guest);
+    if (plan_is_windows(plan) && str_eq_null(p->licence, "byol"))
+        return plan_set(&plan->licence, e, "your own licence of Windows (BYOL)");
     if (plan_is_windows(plan))
-        return plan_set(&plan->licence, e,
-                        "Windows, billed by EC2 with the instance, as "
-                        "the carrier's");
+        return plan_set(&plan->licence, e, "Windows, billed by EC2 with the instance%s",
+                        finisher_of_plan(plan) == FINISH_SWAP ? ", as the carrier's"
+                                                              : "");
     return plan_set(&plan->licence, e, "none billed by EC2");
+}
+
+/* ---- the finisher ---- */
+
+/* What the guest is, or, where it was not looked into, what its description calls it. */
+static int choose_platform(struct look *l, struct err *e)
+{
+    const char *id = l->machine->guest_id ? l->machine->guest_id : "";
+    static const char *const linuxes[] = {"linux",  "debian", "ubuntu", "rhel",
+                                          "centos", "fedora", "sles",   "suse",
+                                          "rocky",  "amazon"};
+
+    if (l->plan->guest_info)
+        return plan_set(&l->plan->platform, e, "%s",
+                        plan_is_windows(l->plan) ? "Windows" : "Linux");
+    if (strcasestr(id, "windows"))
+        return plan_set(&l->plan->platform, e, "Windows");
+    for (size_t i = 0; i < sizeof linuxes / sizeof linuxes[0]; i++)
+        if (strcasestr(id, linuxes[i]))
+            return plan_set(&l->plan->platform, e, "Linux");
+    if (l->kind != RESTORE_IMPORT && str_eq(l->plan->boot_mode, "uefi"))
+        return err_set(
+            e, ERR_REQUIREMENT,
+            "VM Import must be told whether this UEFI machine is Linux or "
+            "Windows, and its description does not say; leave --skip-check out");
+    return 0;
+}
+
+static int choose_finisher(struct look *l, struct err *e)
+{
+    struct finish_facts f = {
+        .windows = plan_is_windows(l->plan),
+        .guest = l->plan->guest,
+        .boot_mode = l->plan->boot_mode,
+        .volume_zone = l->plan->zone,
+        .instance_zone = l->plan->instance_zone,
+        .byol = str_eq_null(l->params->licence, "byol"),
+        .carrier = l->params->carrier != NULL,
+        .keep_image = l->params->keep_image,
+        .refused = l->refused,
+        .n_disks = l->machine->disks.n,
+    };
+    struct finish_choice c;
+
+    f.amazon_image =
+        f.carrier || windows_image_version(l->plan->guest ? l->plan->guest : "");
+    vec_foreach (d, &l->machine->disks)
+        if (d->source->size_bytes > f.largest_bytes)
+            f.largest_bytes = d->source->size_bytes;
+    if (finish_choose(&f, l->params->finish, &c, e) < 0 ||
+        plan_set(&l->plan->finisher, e, "%s", finisher_name(c.finisher)) < 0 ||
+        plan_set(&l->plan->finisher_why, e, "%s", c.why) < 0 ||
+        plan_set(&l->plan->finisher_others, e, "%s", c.others) < 0)
+        return -1;
+    if (c.finisher != FINISH_IMPORT || l->method == GUEST_IMPORT)
+        return 0;
+    /* It was looked at as the others want it. */
+    l->method = GUEST_IMPORT;
+    return look_at_guest(l, e);
 }
 
 static int look_at_instance(struct look *l, struct err *e)
 {
-    return choose_type(l, e) < 0 || choose_subnet(l, e) < 0 || choose_groups(l, e) < 0 ||
-                   say_the_rest(l, e) < 0 ||
-                   carrier_plan(l->aws, l->params, l->plan, e) < 0
-               ? -1
+    if (choose_subnet(l, e) < 0 || choose_groups(l, e) < 0)
+        return -1;
+    if (l->kind == RESTORE_IMPORT ? import_plan(l, e) < 0 : choose_finisher(l, e) < 0)
+        return -1;
+    if (choose_type(l, e) < 0 || say_the_rest(l, e) < 0 ||
+        (finisher_of_plan(l->plan) == FINISH_IMPORT && choose_platform(l, e) < 0))
+        return -1;
+    return finisher_of_plan(l->plan) == FINISH_SWAP
+               ? carrier_plan(l->aws, l->params, l->plan, e)
                : 0;
 }
 
@@ -424,14 +547,19 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
                      .aws = aws,
                      .cancel = cancel,
                      .progress = progress,
-                     .plan = plan};
-    int r = 0;
+                     .plan = plan,
+                     .method = method_wanted(kind, params)};
+    int r = look_at_source(&l, e);
 
-    if (look_at_source(&l, e) < 0 || look_at_account(&l, e) < 0 ||
-        look_at_identity(&l, e) < 0 || look_at_slots(&l, e) < 0 ||
-        check_digests(&l, e) < 0 || look_at_guest(&l, e) < 0 ||
-        look_at_instance(&l, e) < 0 || permissions_check(aws, params, plan, e) < 0)
+    if (r == 0)
+        r = look_at_account(&l, e);
+    if (r == 0)
+        r = kind == RESTORE_IMPORT ? import_look(&l, e) : look_at_proxy(&l, e);
+    if (r == 0 &&
+        (check_digests(&l, e) < 0 || look_at_guest(&l, e) < 0 ||
+         look_at_instance(&l, e) < 0 || permissions_check(aws, params, plan, e) < 0))
         r = -1;
     flow_source_close(&l.source);
+    free(l.refused);
     return r;
 }

@@ -1,6 +1,6 @@
 /* Plain restore: the source ran on EC2 already, so nothing is injected. */
-#include "flow/restore.h"
 #include "flow/flows.h"
+#include "flow/import.h"
 
 static const struct job_step steps[] = {
     {"create-volumes", step_create_volumes},
@@ -13,9 +13,15 @@ static const struct job_step steps[] = {
 };
 
 const struct job_resource_kind restore_resources[] = {
-    {KIND_VOLUME, remove_volume},     {KIND_ATTACHMENT, remove_attachment},
-    {KIND_SNAPSHOT, remove_snapshot}, {KIND_IMAGE, remove_image},
-    {KIND_INSTANCE, remove_instance}, {NULL, NULL},
+    {KIND_VOLUME, remove_volume},
+    {KIND_ATTACHMENT, remove_attachment},
+    {KIND_SNAPSHOT, remove_snapshot},
+    {KIND_IMAGE, remove_image},
+    {KIND_INSTANCE, remove_instance},
+    {KIND_LAUNCHED_VOLUME, remove_launched_volume},
+    {KIND_IMPORT_TASK, remove_import_task},
+    {KIND_OBJECT, remove_object},
+    {NULL, NULL},
 };
 
 const struct job_flow restore_flow = {

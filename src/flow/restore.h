@@ -92,6 +92,12 @@ char *disk_key(char out[KEY_LEN], const char *kind, size_t i);
 /* The id of the volume of disk i: made by create-volumes. Owned. */
 int volume_id_of(struct job *job, size_t i, char **ret, struct err *e) err_warn_unused;
 
+/* Opens what the job was planned from, which must still be what it was: a resume may come
+ * days later. As flow_source_open(). */
+int source_open_again(const struct source_spec *spec, const struct plan *plan,
+                      const struct cancel *cancel, struct flow_source *ret,
+                      struct err *e) err_warn_unused;
+
 /* The attached device of disk i: path and identity. */
 int volume_device(struct job *job, const struct restore_ctx *ctx, size_t i,
                   struct proxy_device *ret, struct err *e) err_warn_unused;
@@ -107,8 +113,8 @@ int carrier_ensure(struct job *job, struct restore_ctx *ctx, char **ret,
 
 /* ---- preflight.c ---- */
 
-enum restore_kind { RESTORE_PLAIN, RESTORE_CONVERT };
-const char *restore_kind_name(enum restore_kind k); /* "restore", "convert" */
+enum restore_kind { RESTORE_PLAIN, RESTORE_CONVERT, RESTORE_IMPORT };
+const char *restore_kind_name(enum restore_kind k); /* "restore", "convert", "import" */
 
 /* Everything that can be known before anything is created: source, account, proxy,
  * guest, type, finisher, permissions. The plan is filled as far as it got also on
@@ -121,7 +127,7 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
 /* How the guest is to be looked at and converted. The machine's firmware is for the
  * caller to add. */
 struct guest_options guest_options_for(const struct restore_params *params,
-                                       enum restore_kind kind);
+                                       enum restore_kind kind, enum guest_method method);
 
 /* Looks into the source's guest, served read-only through nbdkit. `source` should be the
  * pinned one, so that what is looked at is what is restored. Owned. */

@@ -5,7 +5,7 @@
  * leaves a partly written volume whose other parts are zero or what will be written. */
 #include "base/json.h"
 #include "base/str.h"
-#include "flow/restore.h"
+#include "flow/finish.h"
 #include "mover/mover.h"
 
 #include <inttypes.h>
@@ -84,11 +84,11 @@ static int note_written(struct job *job, size_t i, const char *volume, struct er
 }
 
 /* A recovery point that is gone does not come back: nothing is gained by a resume. */
-static int open_again(const struct source_spec *spec, const struct cancel *cancel,
-                      struct flow_source *ret, struct err *e)
+int source_open_again(const struct source_spec *spec, const struct plan *plan,
+                      const struct cancel *cancel, struct flow_source *ret, struct err *e)
 {
     if (flow_source_open(spec, cancel, ret, e) == 0)
-        return 0;
+        return check_same_source(ret->machine, plan, e);
     if (source_is_point(spec) && e->kind == ERR_NOT_FOUND)
         err_prefix(e,
                    "recovery point %s, which the job was planned from, is gone from %s; "
@@ -149,8 +149,7 @@ int step_restore_data(struct job *job, void *vctx, struct err *e)
     auto_copy struct copy c = {.job = job};
     struct mover_result result;
 
-    if (open_again(&spec, job_cancel(job), &c.source, e) < 0 ||
-        check_same_source(c.source.machine, ctx->plan, e) < 0)
+    if (source_open_again(&spec, ctx->plan, job_cancel(job), &c.source, e) < 0)
         return -1;
     c.disks = mem_zalloc(c.source.machine->disks.n, sizeof *c.disks, e);
     c.already =
@@ -194,12 +193,18 @@ int step_inject_drivers(struct job *job, void *vctx, struct err *e)
     auto_free struct proxy_device *devices = mem_zalloc(n, sizeof *devices, e);
     auto_free struct guest_disk *disks = devices ? mem_zalloc(n, sizeof *disks, e) : NULL;
     auto_guest_report struct guest_report *report = NULL;
-    struct guest_options opt = guest_options_for(ctx->params, RESTORE_CONVERT);
+    struct guest_options opt = guest_options_for(
+        ctx->params, RESTORE_CONVERT,
+        finisher_of_plan(ctx->plan) == FINISH_IMAGE ? GUEST_IMAGE : GUEST_SWAP);
 
     opt.firmware = str_eq(ctx->plan->boot_mode, "uefi") ? FIRMWARE_UEFI : FIRMWARE_BIOS;
     opt.program = ctx->guest_program;
     if (!disks)
         return -1;
+    if (finisher_of_plan(ctx->plan) == FINISH_IMPORT) {
+        job_event(job, JOB_EVENT_INFO, "the guest is left to Amazon's VM Import");
+        return 0;
+    }
     for (size_t i = 0; i < n; i++) {
         if (volume_device(job, ctx, i, &devices[i], e) < 0)
             return -1;

@@ -86,6 +86,12 @@ static int run_check(const struct subject *s, const struct requirement *r,
     return verdict_unknown(v, e, "%s", why.msg);
 }
 
+/* Amazon's import changes the guest as it needs it, and we do not. */
+static bool nobody_mends(const struct subject *s)
+{
+    return s->options->purpose == GUEST_RESTORE || s->options->method == GUEST_IMPORT;
+}
+
 static int apply_purpose(const struct subject *s, const struct requirement *r,
                          struct verdict *v, struct err *e)
 {
@@ -96,15 +102,22 @@ static int apply_purpose(const struct subject *s, const struct requirement *r,
         v->state = FINDING_NOT_NEEDED;
         buf_addf(&v->seen, "; the %s finisher does not need it",
                  guest_method_name(s->options->method));
-    } else if (v->state == FINDING_FIXABLE && s->options->purpose == GUEST_RESTORE) {
+    } else if (v->state == FINDING_FIXABLE && nobody_mends(s)) {
+        bool import = s->options->method == GUEST_IMPORT;
+
         if (r->weight == WEIGHT_ADVICE) {
             v->state = FINDING_NOT_NEEDED;
-            buf_adds(&v->seen, "; a restore leaves it as it is");
+            buf_addf(&v->seen, "; %s leaves it as it is",
+                     import ? "an import" : "a restore");
         } else {
             v->state = FINDING_REFUSED;
             buf_reset(&v->remedy);
-            buf_adds(&v->remedy, "use hotadd convert, which mends this, instead of "
-                                 "hotadd restore");
+            buf_addf(
+                &v->remedy,
+                "mend it in the source machine, or use hotadd convert%s, which mends "
+                "this, instead of %s",
+                v->fix == FINDING_FIX_OPTION ? " --fix" : "",
+                import ? "the import" : "hotadd restore");
         }
         v->fix = FINDING_FIX_NONE;
     }

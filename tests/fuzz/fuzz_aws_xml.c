@@ -1,8 +1,9 @@
-/* Answers of EC2 and STS: every shape is tried on every document, and every document is
- * also read as an error. */
+/* Answers of EC2, STS and IAM: every shape is tried on every document, and every document
+ * is also read as an error. */
 #include "aws/creds.h"
 #include "aws/ec2_impl.h"
 #include "aws/fault.h"
+#include "aws/iam_impl.h"
 #include "aws/sts_impl.h"
 #include "base/xml.h"
 
@@ -11,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static void as_lists(xmlNode *root)
 {
     const struct ec2_listing *const listings[] = {
-        &ec2_volume_listing, &ec2_snapshot_listing, &ec2_image_listing,
-        &ec2_instance_listing};
+        &ec2_volume_listing,   &ec2_snapshot_listing,     &ec2_image_listing,
+        &ec2_instance_listing, &ec2_import_image_listing, &ec2_import_snapshot_listing};
 
     for (size_t i = 0; i < sizeof listings / sizeof listings[0]; i++) {
         const struct ec2_listing *l = listings[i];
@@ -25,6 +26,26 @@ static void as_lists(xmlNode *root)
         if (shape_read_list(l->shape, set, 1000, &found, &e) < 0)
             e.kind = ERR_NONE;
         shape_release_list(l->shape, &found);
+    }
+}
+
+/* Answers of IAM: below <ActionResult>. */
+static void as_role(xmlNode *root)
+{
+    static const char *const results[] = {"GetRoleResult", "ListRolePoliciesResult",
+                                          "ListAttachedRolePoliciesResult"};
+    struct iam_role role;
+    struct err e;
+
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+        xmlNode *result = xml_child(root, results[i]);
+        auto_strv struct strv names = {0};
+
+        if (iam_role_read(result, &role, &e) == 0)
+            iam_role_release(&role);
+        if (iam_members_read(result, "PolicyNames", "", &names, &e) < 0 ||
+            iam_members_read(result, "AttachedPolicies", "PolicyArn", &names, &e) < 0)
+            e.kind = ERR_NONE;
     }
 }
 
@@ -54,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (xml_parse((const char *)data, len, 1 << 20, "fuzz", &doc, &e) < 0)
         return 0;
     as_lists(xml_root(doc));
+    as_role(xml_root(doc));
     if (sts_identity_parse(doc, &id, &e) == 0)
         sts_identity_release(&id);
     /* Last, since it wipes the document. */

@@ -4,7 +4,8 @@
 
 #include "test.h"
 
-#include "aws/ec2.h"
+#include "aws/ec2_import.h"
+#include "aws/iam.h"
 #include "aws/sts.h"
 #include "aws/sts_impl.h"
 
@@ -108,6 +109,61 @@ static void images(struct aws *aws, struct err *e)
     n += ec2_register_image(aws, &image, &id, e);
     n += ec2_deregister_image(aws, "ami-1", true, e);
     assert_int_equal(n, -4);
+}
+
+static void imports(struct aws *aws, struct err *e)
+{
+    const struct ec2_import_disk_in disks[] = {
+        {.bucket = "b", .key = "k", .format = "RAW", .description = "d"},
+        {.snapshot_id = "snap-1", .description = "d"},
+    };
+    struct ec2_import_image_in image = {.disks = disks,
+                                        .n_disks = 2,
+                                        .description = "d",
+                                        .architecture = "x86_64",
+                                        .platform = "Windows",
+                                        .boot_mode = "uefi",
+                                        .license_type = "BYOL",
+                                        .role_name = "vmimport",
+                                        .encrypted = EC2_YES,
+                                        .kms_key_id = "alias/k",
+                                        .client_token = "t",
+                                        .tags = tags,
+                                        .dry_run = true};
+    struct ec2_import_snapshot_in snapshot = {.disk = disks[0],
+                                              .description = "d",
+                                              .role_name = "vmimport",
+                                              .encrypted = EC2_YES,
+                                              .kms_key_id = "alias/k",
+                                              .client_token = "t",
+                                              .tags = tags,
+                                              .dry_run = true};
+    struct ec2_import_image_task it;
+    struct ec2_import_snapshot_task st;
+    int n = 0;
+
+    n += ec2_import_image(aws, &image, &it, e);
+    n += ec2_import_snapshot(aws, &snapshot, &st, e);
+    n += ec2_describe_import_image_task(aws, "import-ami-1", &it, e);
+    n += ec2_describe_import_snapshot_task(aws, "import-snap-1", &st, e);
+    n += ec2_cancel_import_task(aws, "import-ami-1", true, e);
+    assert_int_equal(n, -5);
+}
+
+static void roles(struct aws *aws, struct err *e)
+{
+    struct iam_role r;
+    struct strv v = {0};
+    char *text;
+    int n = 0;
+
+    n += iam_get_role(aws, "vmimport", &r, e);
+    n += iam_create_role(aws, "vmimport", "d", "{}", &r, e);
+    n += iam_list_role_policies(aws, "vmimport", &v, e);
+    n += iam_list_attached_role_policies(aws, "vmimport", &v, e);
+    n += iam_get_role_policy(aws, "vmimport", "p", &text, e);
+    n += iam_put_role_policy(aws, "vmimport", "p", "{}", e);
+    assert_int_equal(n, -6);
 }
 
 static void run(struct aws *aws, struct err *e)
@@ -229,6 +285,8 @@ int main(void)
     instances(aws, &e);
     lists(aws, &e);
     sts(aws, &e);
+    imports(aws, &e);
+    roles(aws, &e);
     aws_free(aws);
     fake_http_stop(fake);
     return aws_env_teardown(&state) < 0;

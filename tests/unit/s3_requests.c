@@ -98,11 +98,13 @@ static void multipart(struct s3_bucket *b, struct fake_http *fake, struct err *e
     show(fake, "CreateMultipartUpload");
     n += s3_upload_part(b, "k", "u", 1, "data", 4, &text, e);
     show(fake, "UploadPart");
+    n += s3_upload_part_copy(b, "k", "u", 2, "from here/z", &text, e);
+    show(fake, "UploadPartCopy");
     n += s3_complete_multipart_upload(b, "k", "u", &parts, e);
     show(fake, "CompleteMultipartUpload");
     n += s3_abort_multipart_upload(b, "k", "u", e);
     show(fake, "AbortMultipartUpload");
-    assert_int_equal(n, -4);
+    assert_int_equal(n, -5);
 }
 
 int main(void)

@@ -160,6 +160,20 @@ static void test_import_does_not_ask_for_drivers(void **state)
     kit_finding(f, "linux-ssh", FINDING_MET, "");
 }
 
+static void test_import_refuses_what_awss_import_does_not_take(void **state)
+{
+    struct kit *f = *state;
+
+    f->o.method = GUEST_IMPORT;
+    kit_look(f);
+    kit_finding(f, "linux-import-names", FINDING_REFUSED, "names ens192");
+    kit_finding(f, "linux-import-btrfs", FINDING_MET, "ext4");
+    kit_finding(f, "linux-root-name", FINDING_NOT_NEEDED, "import finisher");
+    f->o.method = GUEST_SWAP;
+    kit_look(f);
+    kit_finding(f, "linux-import-names", FINDING_NOT_NEEDED, "swap finisher");
+}
+
 static void test_unknown_and_too_old_systems_are_refused_by_name(void **state)
 {
     struct kit *f = *state;
@@ -548,6 +562,7 @@ int main(void)
         TEST(test_findings_of_an_unconverted_guest),
         TEST(test_a_restore_refuses_what_it_would_have_to_change),
         TEST(test_import_does_not_ask_for_drivers),
+        TEST(test_import_refuses_what_awss_import_does_not_take),
         TEST(test_unknown_and_too_old_systems_are_refused_by_name),
         TEST(test_a_kernel_without_nvme_is_refused),
         TEST(test_a_driver_built_in_is_fine),

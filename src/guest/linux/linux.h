@@ -195,6 +195,6 @@ extern const struct requirement linux_supported, linux_arch, linux_root_fs,
     linux_boot_space, linux_fstab_names, linux_crypttab_names, linux_raid_names,
     linux_root_name, linux_console, linux_nvme_timeout, linux_dhcp, linux_interface,
     linux_udev_names, linux_ssh, linux_ssh_keys, linux_firewall_open, linux_lvm_filter,
-    linux_vmware_tools, linux_cloud_init;
+    linux_vmware_tools, linux_cloud_init, linux_import_names, linux_import_btrfs;
 
 #endif
