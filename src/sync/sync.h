@@ -75,10 +75,12 @@ struct sync_config {
      * restore. The other fields are for the replica's volumes (volume_type, encrypted,
      * …) and for the instances of test and failover. */
     const struct restore_params *params;
-    const char *group;  /* passes of a group run before those of the next one */
-    uint64_t priority;  /* within the group, smaller first (100) */
-    uint64_t rpo_s;     /* the replica should never be older (3600) */
-    const char *window; /* "22:00-06:00", several with commas; NULL: always */
+    const char *group;       /* passes of a group run together, apart from others */
+    uint64_t group_priority; /* smaller groups first (100) */
+    uint64_t group_delay_s;  /* `run` waits so long before this group */
+    uint64_t priority;       /* within the group, smaller first (100) */
+    uint64_t rpo_s;          /* the replica should never be older (3600) */
+    const char *window;      /* "22:00-06:00", several with commas; NULL: always */
     const char *keep;   /* "last=3,hourly=24,daily=7,weekly=4,monthly=12"; NULL: last=3 */
     bool keep_attached; /* between passes, while slots allow it */
 };
@@ -88,24 +90,30 @@ struct sync_config {
 int sync_create(const struct sync_config *config, const struct flow_env *env,
                 struct err *e) err_warn_unused;
 
-/* One pass of one sync, to the newest point (or `to`, "…@TIME", which must not be older
- * than the replica's). An interrupted pass is finished first. *ret_result (owned; set
- * also on failure, when there is something to say): {sync, state, outcome: "synced",
- * "current", from, to, data_bytes, written_bytes, changed_bytes, seconds, job}.
- * ERR_BUSY: another process works on this sync. */
-int sync_run(const char *name, const char *to, const struct flow_env *env,
+struct sync_run_how {
+    /* "ID@TIME": not the newest point but that one, which must not be older than the
+     * replica's. NULL: the newest. */
+    const char *to;
+    uint64_t max_rate; /* bytes a second; 0: as the sync says */
+};
+
+/* One pass of one sync. An interrupted pass is finished first. `how` may be NULL.
+ * *ret_result (owned; set also on failure, when there is something to say): {sync, state,
+ * outcome: "synced", "current", "failed", from, to, changed_bytes, data_bytes,
+ * written_bytes, seconds, job, error}. ERR_BUSY: another process works on this sync. */
+int sync_run(const char *name, const struct sync_run_how *how, const struct flow_env *env,
              json_t **ret_result, struct err *e) err_warn_unused;
 
 struct sync_many {
     const struct strv *names; /* NULL or empty: all that may run */
     uint64_t concurrency;     /* passes at once; 0: 2 */
     uint64_t max_rate;        /* bytes a second, of all passes together; 0: no limit */
-    uint64_t group_delay_s;   /* between the end of one group and the next */
     const char *program;      /* NULL: this one; passes are `PROGRAM sync run NAME` */
 };
 
 /* One pass of each, by group and priority, each in a process of its own. *ret_result: an
- * array of {name, group, exit} in order of their end. Returns 0 when all ended well. */
+ * array of what sync_run() says of each, with "exit" (its exit code), in the order of
+ * their ends; set also on failure. Returns 0 when all ended well. */
 int sync_run_many(const struct sync_many *how, const struct flow_env *env,
                   json_t **ret_result, struct err *e) err_warn_unused;
 
@@ -124,7 +132,8 @@ int sync_watch(const struct sync_watch *how, const struct flow_env *env,
 /* Array of what sync_show() gives, without its history. Owned. Reads the journal only. */
 int sync_list(const struct flow_env *env, json_t **ret, struct err *e) err_warn_unused;
 
-/* {name, state, vm, repo, group, priority, window, keep, keep_attached,
+/* {name, state, vm, repo, created, group, group_priority, group_delay_s, priority,
+ *  window, keep, keep_attached,
  *  point, point_time, newest, newest_time, newest_seen (times: RFC 3339 or null),
  *  lag_s (age of what the replica holds; null before the seed), rpo_s, rpo_met,
  *  job (of an unfinished pass, or null), running (a process works on it now),
