@@ -208,6 +208,14 @@ static int look_at_proxy(struct look *l, struct err *e)
     return look_at_identity(l, e) < 0 || look_at_slots(l, e) < 0 ? -1 : 0;
 }
 
+int preflight_proxy(const struct restore_params *params, struct aws *aws,
+                    struct plan *plan, struct err *e)
+{
+    struct look l = {.params = params, .aws = aws, .plan = plan};
+
+    return look_at_proxy(&l, e);
+}
+
 /* ---- the guest ---- */
 
 /* As whom it is looked at first: --finish auto decides for good when it was. */
