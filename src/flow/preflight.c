@@ -202,6 +202,14 @@ static int look_at_slots(struct look *l, struct err *e)
     return 0;
 }
 
+int preflight_proxy(struct restore_ctx *ctx, struct err *e)
+{
+    struct look l = {
+        .params = ctx->params, .aws = ctx->aws, .cancel = ctx->cancel, .plan = ctx->plan};
+
+    return look_at_identity(&l, e) < 0 || look_at_slots(&l, e) < 0 ? -1 : 0;
+}
+
 /* ---- the guest ---- */
 
 static int choose_boot_mode(struct look *l, const struct guest_info *info, struct err *e)

@@ -118,6 +118,9 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
               const struct progress *progress, struct plan *plan,
               struct err *e) err_warn_unused;
 
+/* Only who and where this proxy is, and whether the plan's volumes can be attached. */
+int preflight_proxy(struct restore_ctx *ctx, struct err *e) err_warn_unused;
+
 /* How the guest is to be looked at and converted. The machine's firmware is for the
  * caller to add. */
 struct guest_options guest_options_for(const struct restore_params *params,
