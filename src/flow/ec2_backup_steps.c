@@ -267,8 +267,9 @@ static int plan_volumes(struct reading *r, struct err *e)
             str_set(&plan->volumes.v[plan->volumes.n - 1].snapshot_id, d->origin, e) < 0)
             return -1;
     }
-    return plan_set(&plan->volume_type, e, "gp3") < 0 ? -1
-                                                      : preflight_proxy(&r->b->ctx, e);
+    return plan_set(&plan->volume_type, e, "gp3") < 0
+               ? -1
+               : preflight_proxy(&r->b->no_params, r->b->aws, plan, e);
 }
 
 static int open_volumes(struct reading *r, struct err *e)
