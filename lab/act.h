@@ -11,6 +11,8 @@
 #include "lab/query.h"
 #include "lab/res.h"
 
+struct fault_outcome;
+
 struct principal {
     char access_key[132];
     char role[72]; /* "" for the account's own key */
@@ -28,6 +30,7 @@ struct act {
     int64_t now_ms;
     json_t *out; /* members of the answer, in order */
     const char *request_id;
+    const struct fault_outcome *fault; /* NULL: none; lab/faults.h */
 };
 
 struct action {
@@ -42,7 +45,7 @@ struct action {
 extern const struct action actions_volume[], actions_attach[], actions_snapshot[],
     actions_image[], actions_run[], actions_instance[], actions_instance_attr[],
     actions_network[], actions_group[], actions_key[], actions_tag[], actions_zone[],
-    actions_type[], actions_import[], actions_sts[];
+    actions_type[], actions_import[], actions_sts[], actions_iam[];
 
 /* Adds an answer's member, taking value over. */
 int act_put(struct act *a, const char *name, json_t *value,

@@ -385,6 +385,37 @@ static int get_console_output(struct act *a, struct err *e)
     return text.len ? act_put(a, "output", json_string(buf_str(&coded)), e) : 0;
 }
 
+static int get_console_screenshot(struct act *a, struct err *e)
+{
+    auto_free char *id = str_dup(q_str(a->params, "InstanceId"), e);
+    auto_buf struct buf jpeg = BUF_INIT;
+    auto_buf struct buf coded = BUF_INIT;
+    bool wake_up = false;
+    const json_t *doc;
+    int r;
+
+    if (!id || q_bool(a->params, "WakeUp", &wake_up, e) < 0 ||
+        res_find(a->lab, RES_INSTANCE, id, &doc, e) < 0)
+        return -1;
+    if (!str_eq(instance_state(doc), "running"))
+        return refuse(e, "IncorrectInstanceState",
+                      "The instance '%s' is not in a state from which a screenshot can "
+                      "be taken.",
+                      id);
+    r = machines_screenshot(a->lab, id, wake_up, &jpeg, e);
+    if (r < 0)
+        return -1;
+    if (r == 0)
+        return refuse(e, "UnsupportedOperation",
+                      "The instance '%s' has no display: no machine of the lab's runs "
+                      "for it",
+                      id);
+    base64_encode(buf_str(&jpeg), jpeg.len, &coded);
+    if (buf_check(&coded, e) < 0 || act_put(a, "instanceId", json_string(id), e) < 0)
+        return -1;
+    return act_put(a, "imageData", json_string(buf_str(&coded)), e);
+}
+
 const struct action actions_instance[] = {
     {"DescribeInstances", describe_instances, NULL},
     {"DescribeInstanceStatus", describe_instance_status, NULL},
@@ -393,5 +424,6 @@ const struct action actions_instance[] = {
     {"RebootInstances", reboot_instances, "InstanceId.N"},
     {"TerminateInstances", terminate_instances, "InstanceId.N"},
     {"GetConsoleOutput", get_console_output, "InstanceId"},
+    {"GetConsoleScreenshot", get_console_screenshot, "InstanceId"},
     {NULL, NULL, NULL},
 };

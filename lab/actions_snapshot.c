@@ -1,27 +1,42 @@
 /* Snapshots: copies of a volume's file as it is when the call is answered. */
 #include "lab/copier.h"
 #include "lab/listing.h"
+#include "lab/snapshot.h"
 #include "lab/volume.h"
 
 #include "base/str.h"
 
+const char *snapshot_lineage(const json_t *snapshot)
+{
+    const char *id = json_str_or(snapshot, "snapshotId", "");
+    const char *volume = json_str_or(snapshot, "volumeId", "vol-ffffffff");
+
+    return json_str_or(snapshot, "_lineage",
+                       str_eq(volume, "vol-ffffffff") ? id : volume);
+}
+
+const char *volume_lineage(const json_t *volume)
+{
+    return json_str_or(volume, "_lineage", json_str_or(volume, "volumeId", ""));
+}
+
 static json_t *new_snapshot(struct act *a, const json_t *src, const char *volume_id,
                             const char *size_member, const char *copy, json_t *tags,
-                            char id[RES_ID_LEN])
+                            const char *lineage, char id[RES_ID_LEN])
 {
     const char *kms = json_string_value(json_object_get(src, "kmsKeyId"));
     char when[LAB_TIME_LEN];
 
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O, s:b, s:s*, s:s, s:O, s:s,"
-        " s:I, s:I}",
+        " s:s*, s:I, s:I}",
         "snapshotId", res_new_id(RES_SNAPSHOT, id), "volumeId", volume_id, "status",
         "pending", "startTime", lab_time(when, a->now_ms), "progress", "", "ownerId",
         LAB_ACCOUNT, "description", q_str_or(a->params, "Description", ""), "volumeSize",
         json_object_get(src, size_member), "encrypted",
         json_bool_or(src, "encrypted", false), "kmsKeyId", kms, "storageTier", "standard",
-        "tagSet", tags, "_copy", copy, "_made", (json_int_t)a->now_ms, "_due",
-        (json_int_t)(a->now_ms + a->lab->set.delay_ms));
+        "tagSet", tags, "_copy", copy, "_lineage", lineage, "_made",
+        (json_int_t)a->now_ms, "_due", (json_int_t)(a->now_ms + a->lab->set.delay_ms));
 }
 
 /* Stores the document of a snapshot of one volume; the copier does the rest. */
@@ -38,7 +53,8 @@ static int add_snapshot(struct act *a, const json_t *volume, json_t *tags,
     if (!str_eq(status, "available") && !str_eq(status, "in-use"))
         return refuse(e, "IncorrectState", "The volume '%s' is in the '%s' state.",
                       volume_id, status);
-    doc = new_snapshot(a, volume, volume_id, "size", copy, tags, id);
+    doc = new_snapshot(a, volume, volume_id, "size", copy, tags, volume_lineage(volume),
+                       id);
     return store_put(a->lab->store, "snapshot", id, doc, e);
 }
 
@@ -179,7 +195,7 @@ static int copy_snapshot(struct act *a, struct err *e)
     if (!from || tags_from_spec(a->params, "snapshot", "snapshot", &tags, e) < 0)
         return -1;
     /* EC2 shows an arbitrary volume id for copies. */
-    doc = new_snapshot(a, src, "vol-ffffffff", "volumeSize", from, tags, id);
+    doc = new_snapshot(a, src, "vol-ffffffff", "volumeSize", from, tags, NULL, id);
     json_decref(tags);
     if (store_put(a->lab->store, "snapshot", id, doc, e) < 0)
         return -1;
@@ -234,7 +250,7 @@ static int wait_for_copies(struct act *a, const char *snapshot_id, struct err *e
 static int delete_snapshot(struct act *a, struct err *e)
 {
     const char *id = q_str(a->params, "SnapshotId"), *image;
-    auto_free char *path = NULL;
+    auto_free char *path = NULL, *sums = NULL;
     const json_t *doc;
 
     if (res_find(a->lab, RES_SNAPSHOT, id, &doc, e) < 0)
@@ -249,9 +265,11 @@ static int delete_snapshot(struct act *a, struct err *e)
     if (wait_for_copies(a, id, e) < 0)
         return -1;
     path = lab_snapshot_path(a->lab, id, e);
-    if (!path || store_delete(a->lab->store, "snapshot", id, e) < 0)
+    sums = str_fmt(e, "%s/snapshots/%s.sums", a->lab->state_dir, id);
+    if (!path || !sums || store_delete(a->lab->store, "snapshot", id, e) < 0)
         return -1;
     unlink(path);
+    unlink(sums); /* of one that was being written block by block */
     return act_true(a, e);
 }
 

@@ -6,6 +6,7 @@
 #include "lab/api.h"
 
 #include "lab/creds.h"
+#include "lab/ebs.h"
 #include "lab/faults.h"
 #include "lab/keeper.h"
 #include "lab/s3.h"
@@ -15,8 +16,27 @@
 #include "base/rand.h"
 #include "base/str.h"
 
-#define API_VERSION "2016-11-15"
-#define STS_VERSION "2011-06-15"
+/* A service of the Query protocol. EC2 answers in a form of its own; the others wrap
+ * results and errors alike. */
+struct service {
+    const char *name, *version, *full_name, *xmlns;
+    const struct action *const *tables;
+};
+
+static const struct action *const ec2_tables[] = {
+    actions_volume,        actions_attach,  actions_snapshot,
+    actions_image,         actions_run,     actions_instance,
+    actions_instance_attr, actions_network, actions_group,
+    actions_key,           actions_tag,     actions_zone,
+    actions_type,          actions_import,  NULL};
+static const struct action *const sts_tables[] = {actions_sts, NULL};
+static const struct action *const iam_tables[] = {actions_iam, NULL};
+
+static const struct service services[] = {
+    {"ec2", "2016-11-15", "AmazonEC2", XMLNS_EC2, ec2_tables},
+    {"sts", "2011-06-15", "AWSSecurityTokenService", XMLNS_STS, sts_tables},
+    {"iam", "2010-05-08", "AWSIdentityManagementV20100508", XMLNS_IAM, iam_tables},
+};
 
 /* One request on its way through. */
 struct call {
@@ -25,6 +45,7 @@ struct call {
     struct sigv4 sig;
     struct principal who;
     struct query query;
+    const struct service *service; /* NULL until it is known */
     const char *action_name;
     const struct action *action;
     struct fault_outcome fault;
@@ -32,17 +53,19 @@ struct call {
     char request_id[API_ID_LEN];
 };
 
+static const struct service *find_service(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof services / sizeof services[0]; i++)
+        if (str_eq(services[i].name, name))
+            return &services[i];
+    return NULL;
+}
+
 const struct action *api_find_action(const char *service, const char *name)
 {
-    static const struct action *const ec2[] = {
-        actions_volume,        actions_attach,  actions_snapshot,
-        actions_image,         actions_run,     actions_instance,
-        actions_instance_attr, actions_network, actions_group,
-        actions_key,           actions_tag,     actions_zone,
-        actions_type,          actions_import,  NULL};
-    static const struct action *const sts[] = {actions_sts, NULL};
+    const struct service *s = find_service(service);
 
-    for (const struct action *const *t = str_eq(service, "sts") ? sts : ec2; *t; t++)
+    for (const struct action *const *t = s ? s->tables : NULL; t && *t; t++)
         for (const struct action *a = *t; a->name; a++)
             if (str_eq(a->name, name))
                 return a;
@@ -132,11 +155,12 @@ static int read_params(struct call *c, struct err *e)
     const struct http_request *rq = c->rq;
     const char *type = http_header_get(rq, "content-type");
     const char *version;
-    bool sts = str_eq(c->sig.service, "sts");
 
-    if (!str_eq(c->sig.service, "ec2") && !sts)
+    c->service = find_service(c->sig.service);
+    if (!c->service)
         return refuse(e, "UnsupportedOperation",
-                      "This lab serves EC2, S3 and STS on this port, not '%.40s'",
+                      "This lab serves EC2, EBS, IAM, S3 and STS on this port, not "
+                      "'%.40s'",
                       c->sig.service);
     if (!str_eq(rq->method, "POST") && !str_eq(rq->method, "GET"))
         return refuse(e, "InvalidAction", "The method %.20s is not supported",
@@ -156,11 +180,11 @@ static int read_params(struct call *c, struct err *e)
     version = q_str(c->query.tree, "Version");
     if (!version)
         return refuse_missing(e, "Version");
-    if (!str_eq(version, sts ? STS_VERSION : API_VERSION))
+    if (!str_eq(version, c->service->version))
         return refuse(e, "NoSuchVersion",
                       "The requested version (%.20s) of service %s does "
                       "not exist",
-                      version, sts ? "AWSSecurityTokenService" : "AmazonEC2");
+                      version, c->service->full_name);
     c->action = api_find_action(c->sig.service, c->action_name);
     if (!c->action)
         return refuse(e, "InvalidAction",
@@ -185,11 +209,17 @@ static int check_params(struct call *c, bool *ret_dry_run, struct err *e)
     return check_required(c->action, c->query.tree, e);
 }
 
+/* What fails before the service is known fails in EC2's words. */
+static bool is_ec2(const struct call *c)
+{
+    return !c->service || c->service == services;
+}
+
 static int unauthorized(const struct call *c, struct err *e)
 {
-    if (str_eq(c->sig.service, "sts"))
-        return refuse(e, "AccessDenied", "User: %s is not authorized to perform: sts:%s",
-                      c->who.arn, c->action_name);
+    if (!is_ec2(c))
+        return refuse(e, "AccessDenied", "User: %s is not authorized to perform: %s:%s",
+                      c->who.arn, c->service->name, c->action_name);
     return refuse(e, "UnauthorizedOperation",
                   "You are not authorized to perform this operation. User: %s is not "
                   "authorized to perform: ec2:%s with an explicit deny",
@@ -204,13 +234,13 @@ static int run_action(struct call *c, struct err *e)
                     .flat = c->query.flat,
                     .who = &c->who,
                     .now_ms = lab_now_ms(),
-                    .request_id = c->request_id};
+                    .request_id = c->request_id,
+                    .fault = &c->fault};
 
     a.out = c->out = json_object();
     if (!a.out)
         return err_nomem(e);
-    if (str_eq(c->sig.service, "ec2") &&
-        act_put(&a, "requestId", json_string(c->request_id), e) < 0)
+    if (is_ec2(c) && act_put(&a, "requestId", json_string(c->request_id), e) < 0)
         return -1;
     if (c->action->run(&a, e) < 0 || store_commit(c->lab->store, e) < 0) {
         store_rollback(c->lab->store);
@@ -257,7 +287,7 @@ static int write_success(struct call *c, struct buf *out, struct err *e)
 
     if (!root)
         return -1;
-    if (str_eq(c->sig.service, "ec2"))
+    if (is_ec2(c))
         return xmlout_document(root, XMLNS_EC2, c->out, out, e);
     wrapped = json_object();
     auto_free char *result = str_fmt(e, "%sResult", c->action_name);
@@ -265,7 +295,7 @@ static int write_success(struct call *c, struct buf *out, struct err *e)
                 json_object_set_new(wrapped, "ResponseMetadata",
                                     json_pack("{s:s}", "RequestId", c->request_id)) < 0
             ? err_nomem(e)
-            : xmlout_document(root, XMLNS_STS, wrapped, out, e);
+            : xmlout_document(root, c->service->xmlns, wrapped, out, e);
     json_decref(wrapped);
     return r;
 }
@@ -273,19 +303,20 @@ static int write_success(struct call *c, struct buf *out, struct err *e)
 static int write_failure(const struct call *c, const char *code, const char *message,
                          struct buf *out, struct err *e)
 {
-    bool sts = c->sig.service && str_eq(c->sig.service, "sts");
+    const struct service *s = find_service(c->sig.service);
+    bool wrapped = s && s != services;
     json_t *doc =
-        sts ? json_pack("{s:{s:s, s:s, s:s}, s:s}", "Error", "Type",
-                        refuse_status(code) < 500 ? "Sender" : "Receiver", "Code", code,
-                        "Message", message, "RequestId", c->request_id)
-            : json_pack("{s:{s:{s:s, s:s}}, s:s}", "Errors", "Error", "Code", code,
-                        "Message", message, "RequestID", c->request_id);
+        wrapped ? json_pack("{s:{s:s, s:s, s:s}, s:s}", "Error", "Type",
+                            refuse_status(code) < 500 ? "Sender" : "Receiver", "Code",
+                            code, "Message", message, "RequestId", c->request_id)
+                : json_pack("{s:{s:{s:s, s:s}}, s:s}", "Errors", "Error", "Code", code,
+                            "Message", message, "RequestID", c->request_id);
     int r;
 
     if (!doc)
         return err_nomem(e);
-    r = xmlout_document(sts ? "ErrorResponse" : "Response", sts ? XMLNS_STS : NULL, doc,
-                        out, e);
+    r = xmlout_document(wrapped ? "ErrorResponse" : "Response", wrapped ? s->xmlns : NULL,
+                        doc, out, e);
     json_decref(doc);
     return r;
 }
@@ -326,6 +357,10 @@ void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
 
     if (s3_claims(rq)) {
         s3_handle(ctx, rq, rp);
+        return;
+    }
+    if (ebs_claims(rq)) {
+        ebs_handle(ctx, rq, rp);
         return;
     }
     api_request_id(c.request_id);

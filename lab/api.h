@@ -1,5 +1,5 @@
-/* The EC2 and STS endpoint: authentication, routing, faults, dry runs, answers. S3, on
- * the same port, is in s3.h. */
+/* The EC2, IAM and STS endpoint: authentication, routing, faults, dry runs, answers. S3,
+ * on the same port, is in s3.h. */
 #ifndef HOTADD_LAB_API_H
 #define HOTADD_LAB_API_H
 
@@ -17,7 +17,7 @@ void api_request_id(char out[API_ID_LEN]);
 void api_log(const char *action, unsigned status, const char *code,
              const char *request_id, const char *access_key, int64_t started_ms);
 
-/* Every action of EC2 and STS; NULL when there is none of that name. */
+/* Every action of EC2, IAM and STS; NULL when there is none of that name. */
 const struct action *api_find_action(const char *service, const char *name);
 
 /* Parameters that an action knows, as patterns (lab/params.c); NULL for no such

@@ -7,8 +7,8 @@
 #include <ctype.h>
 #include <inttypes.h>
 
-static const char *const effects[] = {"delay",     "drop-request", "drop-reply",
-                                      "drop-body", "deny",         "eventual"};
+static const char *const effects[] = {"delay", "drop-request", "drop-reply", "drop-body",
+                                      "deny",  "fail",         "eventual"};
 
 static bool is_effect(const char *s)
 {
@@ -50,6 +50,11 @@ static void apply(const json_t *f, const char *action, struct fault_outcome *out
         out->drop_body = true;
     } else if (str_eq(effect, "deny")) {
         out->denied = true;
+    } else if (str_eq(effect, "fail")) {
+        out->fail_task = true;
+        snprintf(
+            out->message, sizeof out->message, "%s",
+            json_str_or(f, "message", "ClientError: Unknown OS / Missing OS files."));
     } else if (!out->code[0] && is_code(effect)) {
         snprintf(out->code, sizeof out->code, "%s", effect);
         snprintf(out->message, sizeof out->message, "%s",
@@ -118,8 +123,12 @@ static int check_spec(const json_t *spec, struct err *e)
     if (!is_effect(effect) && !is_code(effect))
         return err_set(e, ERR_USAGE,
                        "'%.60s' is neither an error code (VolumeInUse) nor one of delay, "
-                       "drop-request, drop-reply, drop-body, deny, eventual",
+                       "drop-request, drop-reply, drop-body, deny, fail, eventual",
                        effect);
+    if (str_eq(effect, "fail") && !str_eq(action, "ImportImage") &&
+        !str_eq(action, "ImportSnapshot"))
+        return err_set(e, ERR_USAGE,
+                       "the fault 'fail' is for ImportImage and ImportSnapshot");
     if (needs_ms && ms == 0)
         return err_set(e, ERR_USAGE, "the fault '%s' needs --ms MILLISECONDS", effect);
     if (ms > FAULT_MAX_DELAY_MS)

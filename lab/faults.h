@@ -3,8 +3,9 @@
  * A fault names an action ("*" for all) and an effect: an error code ("VolumeInUse"),
  * "delay", "drop-request" (the connection closes before anything is done), "drop-reply"
  * (it closes after the action was done), "drop-body" (it closes after
- * half of the answer's body), "deny" (UnauthorizedOperation) or "eventual"
- * (new resources are not found for a while; action "*"). */
+ * half of the answer's body), "deny" (UnauthorizedOperation), "fail" (the import that
+ * the call starts fails later) or "eventual" (new resources are not found for a while;
+ * action "*"). */
 #ifndef HOTADD_LAB_FAULTS_H
 #define HOTADD_LAB_FAULTS_H
 
@@ -15,7 +16,8 @@
 struct fault_outcome {
     int64_t delay_ms;
     bool drop_request, drop_reply, drop_body, denied;
-    char code[80]; /* "" for none */
+    bool fail_task; /* with `message` */
+    char code[80];  /* "" for none */
     char message[300];
 };
 

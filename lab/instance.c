@@ -192,8 +192,9 @@ static int create_interface(struct act *a, const struct instance_spec *s,
 
 static int put_platform(json_t *doc, const json_t *image, struct err *e)
 {
-    static const char *const same[] = {"platform", "platformDetails", "usageOperation",
-                                       "bootMode", "tpmSupport",      "sriovNetSupport"};
+    static const char *const same[] = {"platform",   "platformDetails", "usageOperation",
+                                       "bootMode",   "tpmSupport",      "sriovNetSupport",
+                                       "_controller"};
 
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         json_t *v = json_object_get(image, same[i]);

@@ -92,6 +92,11 @@ static int settle_snapshot(struct lab *lab, json_t *doc, int64_t now, struct err
     json_object_del(doc, "_due");
     if (!str_eq(json_str_or(doc, "status", ""), "pending"))
         return 0;
+    /* Begun through the EBS direct APIs and never sealed. */
+    if (json_bool_or(doc, "_open", false)) {
+        json_object_del(doc, "_open");
+        return json_put(doc, "status", json_string("error"), e);
+    }
     if (json_put(doc, "status", json_string("completed"), e) < 0 ||
         json_put(doc, "completionTime", json_string(lab_time(when, now)), e) < 0)
         return -1;
@@ -497,7 +502,7 @@ static int resync_devices(struct lab *lab, struct err *e)
     return r;
 }
 
-/* Removes vol-….raw and snap-….raw files that no document names. */
+/* Removes vol-….raw, snap-….raw and snap-….sums files that no document names. */
 static void sweep(struct lab *lab, const char *sub, const char *kind)
 {
     struct err e = ERR_INIT;
@@ -507,12 +512,13 @@ static void sweep(struct lab *lab, const char *sub, const char *kind)
 
     while (d && (de = readdir(d))) {
         char id[RES_ID_LEN];
-        size_t n = strlen(de->d_name);
+        size_t n = strcspn(de->d_name, ".");
 
-        if (n < 5 || n - 4 >= sizeof id || !str_ends(de->d_name, ".raw"))
+        if (n >= sizeof id ||
+            (!str_eq(de->d_name + n, ".raw") && !str_eq(de->d_name + n, ".sums")))
             continue;
-        memcpy(id, de->d_name, n - 4);
-        id[n - 4] = 0;
+        memcpy(id, de->d_name, n);
+        id[n] = 0;
         if (res_type_of_id(id) && !store_get(lab->store, kind, id))
             unlinkat(dirfd(d), de->d_name, 0);
     }

@@ -6,6 +6,7 @@
 #include "lab/lab.h"
 
 #include "lab/copier.h"
+#include "lab/importer.h"
 #include "lab/keeper.h"
 #include "lab/machines.h"
 #include "lab/s3_store.h"
@@ -87,7 +88,7 @@ static int open_parts(struct lab *lab, struct err *e)
     if (r < 0 || machines_new(lab, &lab->machines, e) < 0 || lab_seed(lab, e) < 0 ||
         keeper_recover(lab, e) < 0)
         return -1;
-    return copier_start(lab, e);
+    return copier_start(lab, e) < 0 ? -1 : importer_start(lab, e);
 }
 
 int lab_open(const char *state_dir, const struct lab_settings *set, struct lab **ret,
@@ -113,6 +114,7 @@ void lab_close(struct lab *lab)
 {
     if (!lab)
         return;
+    importer_stop(lab->importer);
     copier_stop(lab->copier);
     machines_free(lab->machines);
     s3_store_close(lab->s3);

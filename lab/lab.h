@@ -17,17 +17,19 @@
 #define LAB_TIME_LEN 32
 
 struct lab_settings {
-    int64_t delay_ms;     /* of each asynchronous change of state */
-    int64_t impaired_ms;  /* without a sign of health until a check fails */
-    int64_t role_ttl_ms;  /* life of credentials given through IMDS */
-    int64_t max_volumes;  /* per account */
-    int64_t max_disk_gib; /* sum of volume sizes per account */
-    bool no_machines;     /* instances change state but nothing boots */
+    int64_t delay_ms;       /* of each asynchronous change of state */
+    int64_t impaired_ms;    /* without a sign of health until a check fails */
+    int64_t role_ttl_ms;    /* life of credentials given through IMDS */
+    int64_t block_token_ms; /* life of the EBS direct APIs' tokens */
+    int64_t max_volumes;    /* per account */
+    int64_t max_disk_gib;   /* sum of volume sizes per account */
+    bool no_machines;       /* instances change state but nothing boots */
 };
 
 struct machines; /* the QEMUs under this lab; lab/machines.h */
 struct s3_store; /* buckets and objects; lab/s3_store.h */
 struct copier;   /* copies of volume data under way; lab/copier.h */
+struct importer; /* VM Import's tasks; lab/importer.h */
 
 struct lab {
     char *state_dir; /* absolute; owned */
@@ -39,6 +41,7 @@ struct lab {
     struct store *store;
     struct machines *machines;
     struct copier *copier;
+    struct importer *importer;
     bool stopping;
 };
 

@@ -92,6 +92,14 @@ static bool tag_matches(const json_t *doc, const char *key, const json_t *values
     return false;
 }
 
+/* A few actions of EC2 spell the parameter in the plural. */
+static json_t *filters_of(const struct act *a)
+{
+    json_t *f = q_list(a->params, "Filter");
+
+    return f ? f : q_list(a->params, "Filters");
+}
+
 static const struct filter_def *find_def(const struct filter_def *defs, const char *name)
 {
     for (; defs && defs->name; defs++)
@@ -108,7 +116,7 @@ static const struct filter_def tag_defs[] = {
 
 static int check_filters(const struct act *a, const struct listing *l, struct err *e)
 {
-    json_t *filters = q_list(a->params, "Filter"), *f;
+    json_t *filters = filters_of(a), *f;
     size_t i;
 
     if (json_array_size(filters) > MAX_FILTERS)
@@ -142,7 +150,7 @@ static bool filters_match(const struct act *a, const struct listing *l, const js
     json_t *f;
     size_t i;
 
-    json_array_foreach (q_list(a->params, "Filter"), i, f) {
+    json_array_foreach (filters_of(a), i, f) {
         const char *name = q_str(f, "Name");
         const json_t *values = q_list(f, "Value");
         const struct filter_def *d = find_def(tag_defs, name);
@@ -165,7 +173,7 @@ const json_t *listing_filter_values(const struct act *a, const char *name)
     json_t *f;
     size_t i;
 
-    json_array_foreach (q_list(a->params, "Filter"), i, f)
+    json_array_foreach (filters_of(a), i, f)
         if (str_eq_null(q_str(f, "Name"), name))
             return q_list(f, "Value");
     return NULL;

@@ -18,7 +18,9 @@
 
 struct machine {
     char id[RES_ID_LEN];
-    struct vm *vm;            /* the keeper's thread only */
+    struct vm *vm;  /* NULL while it starts and ends; set by the keeper's thread under the
+                     * lab's lock */
+    unsigned users; /* calls on vm without the lock: it is not freed; the lab's lock */
     bool asked, asked_force;  /* vm_stop() was called; the keeper's thread only */
     struct machine_view view; /* guarded by the lab's lock */
 };
@@ -71,6 +73,32 @@ struct machine_view machines_view(const struct lab *lab, const char *instance_id
     struct machine *m = find(lab->machines, instance_id);
 
     return m ? m->view : (struct machine_view){0};
+}
+
+int machines_screenshot(struct lab *lab, const char *instance_id, bool wake_up,
+                        struct buf *out, struct err *e)
+{
+    struct machine *m = find(lab->machines, instance_id);
+    int r;
+
+    if (!m || !m->vm)
+        return 0;
+    m->users++;
+    pthread_mutex_unlock(&lab->lock);
+    r = vm_screenshot(m->vm, wake_up, out, e);
+    pthread_mutex_lock(&lab->lock);
+    m->users--;
+    return r < 0 ? -1 : 1;
+}
+
+static enum vm_disks controller_of(const json_t *doc)
+{
+    const char *name = json_str_or(doc, "_controller", "nvme");
+
+    return str_eq(name, "pvscsi")   ? VM_DISKS_PVSCSI
+           : str_eq(name, "lsisas") ? VM_DISKS_LSISAS
+           : str_eq(name, "ahci")   ? VM_DISKS_AHCI
+                                    : VM_DISKS_NVME;
 }
 
 /* Everything vm_start() needs, copied out of the documents. */
@@ -165,6 +193,7 @@ static int fill_start(struct lab *lab, const json_t *doc, struct start *s, struc
         .boot = str_eq(json_str_or(doc, "currentInstanceBootMode", ""), "uefi")
                     ? VM_BOOT_UEFI
                     : VM_BOOT_BIOS,
+        .controller = controller_of(doc),
         .mac = keep(s, json_str_or(eni, "macAddress", ""), e),
         .private_ip = keep(s, json_str_or(eni, "privateIpAddress", ""), e),
         .subnet_cidr = keep(s, json_str_or(subnet, "cidrBlock", ""), e),
@@ -337,14 +366,14 @@ static void plan_visit(struct lab *lab, struct machine *m, struct visit *v)
 
 static void ended(struct lab *lab, struct machine *m, enum vm_power power)
 {
+    struct vm *vm = take_ptr(m->vm);
     struct err e = ERR_INIT;
     char reason[200];
 
-    vm_power_reason(m->vm, reason, sizeof reason);
+    vm_power_reason(vm, reason, sizeof reason);
     pthread_mutex_unlock(&lab->lock);
-    vm_free(m->vm);
+    vm_free(vm);
     pthread_mutex_lock(&lab->lock);
-    m->vm = NULL;
     log_info("%s: its machine is off%s%s", m->id, *reason ? ": " : "", reason);
     if (note_ended(lab, m->id, power == VM_POWER_CRASHED, reason, &e) < 0) {
         store_rollback(lab->store);
@@ -376,7 +405,8 @@ static void visit(struct lab *lab, struct visit *v)
         m->asked_force = v->force;
     }
     if (power != VM_POWER_RUNNING) {
-        ended(lab, m, power);
+        if (m->users == 0) /* else in the next round */
+            ended(lab, m, power);
         return;
     }
     m->view.health = health;

@@ -31,4 +31,9 @@ bool machines_any(const struct lab *lab);
 /* Under the lock. */
 struct machine_view machines_view(const struct lab *lab, const char *instance_id);
 
+/* Under the lock, which it lets go meanwhile: appends the display of an instance's
+ * machine as JPEG. 1; 0 when it has no machine. */
+int machines_screenshot(struct lab *lab, const char *instance_id, bool wake_up,
+                        struct buf *out, struct err *e) err_warn_unused;
+
 #endif

@@ -15,7 +15,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage[] =
     "usage: hotadd-lab serve --state DIR [--listen 127.0.0.1:PORT] [--daemon]\n"
     "                        [--delay-ms N] [--impaired-s N] [--role-ttl-s N]\n"
-    "                        [--max-volumes N] [--max-gib N] [--no-machines]\n"
+    "                        [--block-token-s N] [--max-volumes N] [--max-gib N] "
+    "[--no-machines]\n"
     "       hotadd-lab env --state DIR\n"
     "       hotadd-lab status --state DIR [--json]\n"
     "       hotadd-lab stop --state DIR\n"
@@ -27,7 +28,7 @@ static const char usage[] =
     "\n"
     "EFFECT is an error code (VolumeInUse, SlowDown, ...) or one of delay, "
     "drop-request,\n"
-    "drop-reply, drop-body, deny, eventual. ACTION is an API action or '*'.\n";
+    "drop-reply, drop-body, deny, fail, eventual. ACTION is an API action or '*'.\n";
 
 struct options {
     struct serve_options serve;
@@ -45,6 +46,7 @@ enum {
     OPT_DELAY,
     OPT_IMPAIRED,
     OPT_ROLE_TTL,
+    OPT_BLOCK_TOKEN,
     OPT_MAX_VOLUMES,
     OPT_MAX_GIB,
     OPT_NO_MACHINES,
@@ -64,6 +66,7 @@ static const struct option long_options[] = {
     {"delay-ms", required_argument, NULL, OPT_DELAY},
     {"impaired-s", required_argument, NULL, OPT_IMPAIRED},
     {"role-ttl-s", required_argument, NULL, OPT_ROLE_TTL},
+    {"block-token-s", required_argument, NULL, OPT_BLOCK_TOKEN},
     {"max-volumes", required_argument, NULL, OPT_MAX_VOLUMES},
     {"max-gib", required_argument, NULL, OPT_MAX_GIB},
     {"no-machines", no_argument, NULL, OPT_NO_MACHINES},
@@ -109,6 +112,11 @@ static int take_number(int opt, const char *text, struct options *o, struct err 
         if (number("role-ttl-s", text, 43200, &v, e) < 0)
             return -1;
         set->role_ttl_ms = v * 1000;
+        return 0;
+    case OPT_BLOCK_TOKEN:
+        if (number("block-token-s", text, 604800, &v, e) < 0)
+            return -1;
+        set->block_token_ms = v * 1000;
         return 0;
     case OPT_MAX_VOLUMES:
         if (number("max-volumes", text, 1000000, &v, e) < 0)
@@ -383,6 +391,7 @@ int main(int argc, char **argv)
                                   .set = {.delay_ms = 100,
                                           .impaired_ms = 300000,
                                           .role_ttl_ms = 6 * 3600000,
+                                          .block_token_ms = 7 * 86400000ll,
                                           .max_volumes = 5000,
                                           .max_disk_gib = 300 * 1024}}};
     struct err e = ERR_INIT;

@@ -2,15 +2,15 @@
  * netns.h. */
 #include "lab/netns.h"
 
+#include "lab/helper.h"
+
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "config.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -93,35 +93,11 @@ int netns_recv(int fd, struct netns_msg *msg, int fds[NETNS_MAX_FDS], size_t *n_
     return -1;
 }
 
-/* Beside this program (as built), else where `meson install` puts it; owned. */
-static char *find_helper(struct err *e)
-{
-    const char *named = getenv("HOTADD_LAB_NETNS");
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    auto_free char *beside = NULL;
-    char *slash;
-
-    if (named && *named)
-        return str_dup(named, e);
-    self[n > 0 ? n : 0] = 0;
-    slash = strrchr(self, '/');
-    if (slash) {
-        *slash = 0;
-        beside = str_fmt(e, "%s/" HELPER, self);
-        if (!beside)
-            return NULL;
-        if (access(beside, X_OK) == 0)
-            return take_ptr(beside);
-    }
-    return str_dup(HOTADD_LIBEXECDIR "/" HELPER, e);
-}
-
 static int spawn_helper(const struct netns_config *config, int control, int qmp,
                         struct child *ret, struct err *e)
 {
     char router[INET_ADDRSTRLEN + 4], dns[INET_ADDRSTRLEN];
-    auto_free char *path = find_helper(e);
+    auto_free char *path = helper_path(HELPER, "HOTADD_LAB_NETNS", e);
     const char *argv[] = {path, router, dns, NULL};
     int fds[] = {control, qmp};
     struct child_spec spec = {.argv = argv,

@@ -46,6 +46,7 @@ static const struct {
      "SourceSecurityGroupName SourceSecurityGroupOwnerId ToPort "
      "TagSpecification.N.ResourceType TagSpecification.N.Tag.N.Key "
      "TagSpecification.N.Tag.N.Value"},
+    {"CancelImportTask", "CancelReason ImportTaskId"},
     {"CopyImage", "ClientToken Description Encrypted KmsKeyId Name SourceImageId "
                   "SourceRegion DestinationOutpostArn CopyImageTags "
                   "TagSpecification.N.ResourceType TagSpecification.N.Tag.N.Key "
@@ -77,6 +78,9 @@ static const struct {
     {"CreateKeyPair",
      "KeyName KeyType TagSpecification.N.ResourceType "
      "TagSpecification.N.Tag.N.Key TagSpecification.N.Tag.N.Value KeyFormat"},
+    {"CreateRole",
+     "Path RoleName AssumeRolePolicyDocument Description MaxSessionDuration "
+     "PermissionsBoundary Tags.member.N.Key Tags.member.N.Value"},
     {"CreateSecurityGroup",
      "GroupDescription GroupName VpcId TagSpecification.N.ResourceType "
      "TagSpecification.N.Tag.N.Key TagSpecification.N.Tag.N.Value"},
@@ -96,6 +100,8 @@ static const struct {
      "MultiAttachEnabled Throughput ClientToken VolumeInitializationRate "
      "Operator.Principal"},
     {"DeleteKeyPair", "KeyName KeyPairId"},
+    {"DeleteRole", "RoleName"},
+    {"DeleteRolePolicy", "RoleName PolicyName"},
     {"DeleteSecurityGroup", "GroupId GroupName"},
     {"DeleteSnapshot", "SnapshotId"},
     {"DeleteTags", "ResourceId.N Tag.N.Key Tag.N.Value"},
@@ -152,7 +158,10 @@ static const struct {
     {"EnableVolumeIO", "VolumeId"},
     {"GetCallerIdentity", ""},
     {"GetConsoleOutput", "InstanceId Latest"},
+    {"GetConsoleScreenshot", "InstanceId WakeUp"},
     {"GetEbsEncryptionByDefault", ""},
+    {"GetRole", "RoleName"},
+    {"GetRolePolicy", "RoleName PolicyName"},
     {"ImportImage",
      "Architecture ClientData.Comment ClientData.UploadEnd "
      "ClientData.UploadSize ClientData.UploadStart ClientToken Description "
@@ -171,6 +180,7 @@ static const struct {
                        "DiskContainer.UserBucket.S3Bucket DiskContainer.UserBucket.S3Key "
                        "Encrypted KmsKeyId RoleName TagSpecification.N.ResourceType "
                        "TagSpecification.N.Tag.N.Key TagSpecification.N.Tag.N.Value"},
+    {"ListRolePolicies", "RoleName Marker MaxItems"},
     {"ModifyImageAttribute",
      "Attribute Description.Value ImageId "
      "LaunchPermission.Add.N.OrganizationArn "
@@ -200,6 +210,7 @@ static const struct {
      "SnapshotId UserId.N"},
     {"ModifyVolume", "VolumeId Size VolumeType Iops Throughput MultiAttachEnabled"},
     {"ModifyVolumeAttribute", "AutoEnableIO.Value VolumeId"},
+    {"PutRolePolicy", "RoleName PolicyName PolicyDocument"},
     {"RebootInstances", "InstanceId.N"},
     {"RegisterImage",
      "ImageLocation BillingProduct.N BootMode TpmSupport UefiData ImdsSupport "
@@ -330,6 +341,7 @@ static const struct {
     {"StartInstances", "InstanceId.N AdditionalInfo"},
     {"StopInstances", "InstanceId.N Hibernate SkipOsShutdown Force"},
     {"TerminateInstances", "InstanceId.N Force SkipOsShutdown"},
+    {"UpdateAssumeRolePolicy", "RoleName PolicyDocument"},
 };
 
 const char *params_known(const char *action)

@@ -30,6 +30,15 @@ static const struct res_type types[RES_N] = {
                        "The networkInterface ID '%s' does not exist"},
     [RES_KEY] = {"key-pair", "key", "keyPairId", "InvalidKeyPair.NotFound",
                  "InvalidKeyPair.NotFound", "The key pair '%s' does not exist"},
+    /* One code for what is unknown and what is no id, as the service has it. */
+    [RES_IMPORT_IMAGE] = {"import-image-task", "import-ami", "importTaskId",
+                          "InvalidConversionTaskId.Malformed",
+                          "InvalidConversionTaskId.Malformed",
+                          "The import task ID '%s' is not found"},
+    [RES_IMPORT_SNAPSHOT] = {"import-snapshot-task", "import-snap", "importTaskId",
+                             "InvalidConversionTaskId.Malformed",
+                             "InvalidConversionTaskId.Malformed",
+                             "The import task ID '%s' is not found"},
 };
 
 const struct res_type *res_type(enum res r)

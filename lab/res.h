@@ -18,6 +18,8 @@ enum res {
     RES_GROUP,
     RES_INTERFACE,
     RES_KEY,
+    RES_IMPORT_IMAGE,
+    RES_IMPORT_SNAPSHOT,
     RES_N,
 };
 

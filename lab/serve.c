@@ -392,6 +392,8 @@ int serve_print_env(const char *state_dir, struct err *e)
     print_export("AWS_DEFAULT_REGION", LAB_REGION);
     print_export("AWS_ENDPOINT_URL", api);
     print_export("AWS_ENDPOINT_URL_EC2", api);
+    print_export("AWS_ENDPOINT_URL_EBS", api);
+    print_export("AWS_ENDPOINT_URL_IAM", api);
     print_export("AWS_ENDPOINT_URL_STS", api);
     print_export("AWS_ENDPOINT_URL_S3", api);
     print_export("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds);

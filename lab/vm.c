@@ -17,6 +17,7 @@
 #include "base/kvm.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "lab/screen.h"
 #include "lab/vm_args.h"
 #include "lab/vm_files.h"
 
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #define READY_TIMEOUT_NS (30 * NS_PER_S)
+#define SHOT_TIMEOUT_S   10
 #define ANSWERS_NS       (30 * NS_PER_S)  /* "lately", see vm_health */
 #define SERVICE_NS       (150 * NS_PER_S) /* longer than the pause between two looks */
 
@@ -420,6 +422,60 @@ struct vm_health vm_health(struct vm *vm)
     }
     pthread_mutex_unlock(&vm->lock);
     return h;
+}
+
+/* With the machine's lock: until the picture is there, the machine is off, or it takes
+ * too long. */
+static int wait_for_shot(struct vm *vm, const struct timespec *deadline, struct err *e)
+{
+    while (vm->power == VM_POWER_RUNNING && vm->shot == SHOT_NONE)
+        if (pthread_cond_timedwait(&vm->changed, &vm->lock, deadline) == ETIMEDOUT)
+            break;
+    if (vm->power != VM_POWER_RUNNING)
+        return err_set(e, ERR_FAILED, "%s is not running", vm->instance_id);
+    if (vm->shot != SHOT_DONE)
+        return err_set(e, ERR_TIMEOUT, "QEMU gives no picture of %s", vm->instance_id);
+    return 0;
+}
+
+static int order_shot(struct vm *vm, bool wake_up, struct err *e)
+{
+    struct timespec deadline;
+    int r;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += SHOT_TIMEOUT_S;
+    pthread_mutex_lock(&vm->lock);
+    while (vm->shot_busy)
+        pthread_cond_wait(&vm->changed, &vm->lock);
+    vm->shot_busy = true;
+    vm->shot = SHOT_NONE;
+    vm->orders.wake_up = wake_up;
+    vm->orders.shot = true;
+    wake(vm);
+    r = wait_for_shot(vm, &deadline, e);
+    vm->orders.shot = false;
+    pthread_mutex_unlock(&vm->lock);
+    return r;
+}
+
+int vm_screenshot(struct vm *vm, bool wake_up, struct buf *out_jpeg, struct err *e)
+{
+    auto_free char *path = str_fmt(e, "%s/" VM_SCREEN_FILE, vm->dir);
+    auto_buf struct buf ppm = BUF_INIT;
+    int r;
+
+    if (!path)
+        return -1;
+    r = order_shot(vm, wake_up, e);
+    if (r == 0)
+        r = io_read_file(path, SCREEN_MAX_PPM, &ppm, e);
+    unlink(path);
+    pthread_mutex_lock(&vm->lock);
+    vm->shot_busy = false;
+    pthread_cond_broadcast(&vm->changed);
+    pthread_mutex_unlock(&vm->lock);
+    return r < 0 ? -1 : screen_jpeg(buf_str(&ppm), ppm.len, out_jpeg, e);
 }
 
 uint16_t vm_ssh_port(struct vm *vm)

@@ -32,6 +32,10 @@ struct vm; /* owned by who called vm_start(), until vm_free() */
 
 enum vm_boot { VM_BOOT_BIOS, VM_BOOT_UEFI };
 
+/* How disks are attached. A machine that was imported without Amazon's drivers put in has
+ * those of its old home: VMware's paravirtual SCSI, LSI Logic SAS, or SATA. */
+enum vm_disks { VM_DISKS_NVME, VM_DISKS_PVSCSI, VM_DISKS_LSISAS, VM_DISKS_AHCI };
+
 #define VM_MAX_DISKS 27 /* PCI slots left by Nitro's layout */
 
 struct vm_disk {
@@ -52,6 +56,7 @@ struct vm_spec {
      * of the host's free memory are given: a laptop survives an m5.24xlarge. */
     uint64_t memory_bytes;
     enum vm_boot boot;
+    enum vm_disks controller;
     const struct vm_disk *disks;
     size_t n_disks;
     const char *mac;         /* "02:…" */
@@ -137,6 +142,11 @@ struct vm_health {
 };
 
 struct vm_health vm_health(struct vm *vm);
+
+/* Appends what the display shows as JPEG. `wake_up` presses a key first, for a display
+ * that sleeps. Waits some seconds at most; ERR_FAILED when the machine is not running. */
+int vm_screenshot(struct vm *vm, bool wake_up, struct buf *out_jpeg,
+                  struct err *e) err_warn_unused;
 
 /* The port on 127.0.0.1 that leads to the guest's port 22. */
 uint16_t vm_ssh_port(struct vm *vm);

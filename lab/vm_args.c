@@ -238,8 +238,46 @@ static bool takes_direct_io(const char *path)
     return true;
 }
 
-static int add_disk(struct vm_args *a, const struct vm_disk *d, size_t i, unsigned slot,
-                    struct err *e)
+/* What an imported machine's old home had, one for all disks. */
+static const struct {
+    const char *controller, *disk, *bus;
+    size_t most; /* disks */
+} old_homes[] = {
+    [VM_DISKS_PVSCSI] = {"pvscsi", "scsi-hd", "disks.0,scsi-id=", 27},
+    [VM_DISKS_LSISAS] = {"mptsas1068", "scsi-hd", "disks.0,scsi-id=", 8},
+    [VM_DISKS_AHCI] = {"ich9-ahci", "ide-hd", "disks.", 6},
+};
+
+static int add_controller(struct vm_args *a, const struct vm_spec *spec, struct err *e)
+{
+    if (spec->controller == VM_DISKS_NVME)
+        return 0;
+    if (spec->n_disks > old_homes[spec->controller].most)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "an imported machine's disk controller takes %zu disks at most",
+                       old_homes[spec->controller].most);
+    return addf(a, e, "-device", "%s,id=disks,addr=%02x.0",
+                old_homes[spec->controller].controller, SLOT_ROOT);
+}
+
+/* QEMU 7.2 cannot set an NVMe controller's model; the serial number is what tools go
+ * by. It is the same on other controllers. */
+static int add_drive(struct vm_args *a, enum vm_disks controller, const char *node,
+                     const struct vm_disk *d, size_t i, unsigned slot, struct err *e)
+{
+    const char *boot = d->is_root ? ",bootindex=0" : "";
+
+    if (controller == VM_DISKS_NVME)
+        return addf(a, e, "-device",
+                    "nvme,id=nvme%zu,drive=%s,serial=vol%s,addr=%02x.0%s", i, node,
+                    d->volume_id + 4, slot, boot);
+    return addf(a, e, "-device", "%s,drive=%s,serial=vol%s,bus=%s%zu%s",
+                old_homes[controller].disk, node, d->volume_id + 4,
+                old_homes[controller].bus, i, boot);
+}
+
+static int add_disk(struct vm_args *a, enum vm_disks controller, const struct vm_disk *d,
+                    size_t i, unsigned slot, struct err *e)
 {
     bool direct = takes_direct_io(d->path);
     json_t *file =
@@ -259,20 +297,19 @@ static int add_disk(struct vm_args *a, const struct vm_disk *d, size_t i, unsign
                                "file", file),
                      e) < 0)
         return -1;
-    /* QEMU 7.2 cannot set an NVMe controller's model; the serial number is what tools go
-     * by. */
-    return addf(a, e, "-device", "nvme,id=nvme%zu,drive=%s,serial=vol%s,addr=%02x.0%s", i,
-                node, d->volume_id + 4, slot, d->is_root ? ",bootindex=0" : "");
+    return add_drive(a, controller, node, d, i, slot, e);
 }
 
 static int add_disks(struct vm_args *a, const struct vm_spec *spec, struct err *e)
 {
     unsigned slot = SLOT_LAST;
 
+    if (add_controller(a, spec, e) < 0)
+        return -1;
     for (size_t i = 0; i < spec->n_disks; i++) {
         const struct vm_disk *d = &spec->disks[i];
 
-        if (add_disk(a, d, i, d->is_root ? SLOT_ROOT : slot, e) < 0)
+        if (add_disk(a, spec->controller, d, i, d->is_root ? SLOT_ROOT : slot, e) < 0)
             return err_prefix(e, "%s as %s", d->volume_id,
                               d->device_name ? d->device_name : "?");
         slot -= !d->is_root;

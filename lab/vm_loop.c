@@ -10,6 +10,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -100,6 +101,13 @@ static void on_event(void *ctx, enum qmp_event event)
     case QMP_RESET:
         on_reset(vm);
         break;
+    case QMP_SHOT:
+    case QMP_NO_SHOT:
+        pthread_mutex_lock(&vm->lock);
+        vm->shot = event == QMP_SHOT ? SHOT_DONE : SHOT_FAILED;
+        pthread_cond_broadcast(&vm->changed);
+        pthread_mutex_unlock(&vm->lock);
+        break;
     case QMP_OTHER:
         break;
     }
@@ -172,12 +180,30 @@ static void check_supervisor(struct vm *vm)
 
 /* ---- orders ---- */
 
+static void take_picture(struct vm *vm, bool wake_up)
+{
+    auto_free char *path = NULL;
+    struct err e;
+
+    pthread_mutex_lock(&vm->lock);
+    vm->orders.shot = false;
+    pthread_mutex_unlock(&vm->lock);
+    path = str_fmt(&e, "%s/" VM_SCREEN_FILE, vm->dir);
+    if (path && (!wake_up || qmp_press_key(&vm->qmp, &e) == 0) &&
+        qmp_screendump(&vm->qmp, path, &e) == 0)
+        return;
+    log_debug("%s: %s", vm->instance_id, e.msg);
+    on_event(vm, QMP_NO_SHOT);
+}
+
 /* The next moment at which carry_out() has something to do. */
 static uint64_t carry_out(struct vm *vm, uint64_t now_ns)
 {
     struct vm_orders o = orders_of(vm);
     uint64_t next_ns = UINT64_MAX;
 
+    if (o.shot)
+        take_picture(vm, o.wake_up);
     if (o.cut)
         set_over(vm, VM_POWER_OFF, "cut off");
     if (o.stop && now_ns >= o.stop_until_ns)

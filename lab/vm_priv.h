@@ -11,7 +11,8 @@
 
 #include <pthread.h>
 
-#define VM_STDERR_MAX 4096
+#define VM_STDERR_MAX  4096
+#define VM_SCREEN_FILE "screen.ppm" /* in the machine's folder, for a moment */
 
 /* A look at port 22: see vm_probe.c. */
 struct vm_probe {
@@ -22,8 +23,9 @@ struct vm_probe {
 
 /* What the outside asks of the monitor thread. */
 struct vm_orders {
-    bool cut;                                /* end it now */
-    bool stop, reboot;                       /* press the button … */
+    bool cut;           /* end it now */
+    bool stop, reboot;  /* press the button … */
+    bool shot, wake_up; /* the display's picture is wanted, a key pressed first */
     uint64_t stop_until_ns, reboot_until_ns; /* … and at this time do without */
 };
 
@@ -58,6 +60,8 @@ struct vm {
     enum vm_power power;
     char reason[512];
     struct vm_orders orders;
+    bool shot_busy; /* one asks at a time */
+    enum { SHOT_NONE, SHOT_DONE, SHOT_FAILED } shot;
     bool dhcp_lease, imds_asked;
     uint64_t answered_ns, service_ns; /* last seen; 0 never */
 };

@@ -11,17 +11,51 @@
 
 #define LINE_MAX_BYTES (1u << 20)
 
-int qmp_send(struct qmp *q, const char *command, struct err *e)
-{
-    char line[128];
-    int n = snprintf(line, sizeof line, "{\"execute\": \"%s\"}\n", command);
+#define SHOT_ID "shot"
 
+/* Takes the message over. */
+static int send_message(struct qmp *q, json_t *msg, struct err *e)
+{
+    json_auto_t *mine = msg;
+    auto_free char *text = NULL;
+    auto_buf struct buf line = BUF_INIT;
+
+    if (!mine)
+        return err_nomem(e);
     if (q->fd < 0)
         return err_set(e, ERR_FAILED, "QEMU is not there any more");
+    if (json_text(mine, &text, e) < 0)
+        return -1;
+    buf_addf(&line, "%s\n", text);
+    if (buf_check(&line, e) < 0)
+        return -1;
     /* A line fits the socket's buffer, or QEMU has not read for thousands of lines. */
-    if (send(q->fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) != n)
-        return err_sys(e, "QMP %s", command);
+    if (send(q->fd, buf_str(&line), line.len, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+        (ssize_t)line.len)
+        return err_sys(e, "QMP %s", json_str_or(mine, "execute", ""));
     return 0;
+}
+
+int qmp_send(struct qmp *q, const char *command, struct err *e)
+{
+    return send_message(q, json_pack("{s:s}", "execute", command), e);
+}
+
+int qmp_screendump(struct qmp *q, const char *path, struct err *e)
+{
+    return send_message(q,
+                        json_pack("{s:s, s:{s:s, s:s}, s:s}", "execute", "screendump",
+                                  "arguments", "filename", path, "format", "ppm", "id",
+                                  SHOT_ID),
+                        e);
+}
+
+int qmp_press_key(struct qmp *q, struct err *e)
+{
+    return send_message(q,
+                        json_pack("{s:s, s:{s:[{s:s, s:s}]}}", "execute", "send-key",
+                                  "arguments", "keys", "type", "qcode", "data", "shift"),
+                        e);
 }
 
 static enum qmp_event event_of(const char *name)
@@ -40,6 +74,12 @@ static int handle_line(struct qmp *q, const char *line, size_t len, qmp_handler 
     if (json_parse(line, len, "QMP", &msg, e) < 0)
         return -1;
     error = json_object_get(msg, "error");
+    if (str_eq(json_str_or(msg, "id", ""), SHOT_ID)) {
+        if (error)
+            log_debug("%s: QEMU: %s", q->who, json_str_or(error, "desc", "error"));
+        handler(ctx, error ? QMP_NO_SHOT : QMP_SHOT);
+        return 0;
+    }
     if (json_object_get(msg, "QMP"))
         return qmp_send(q, "qmp_capabilities", e);
     if (error)

@@ -4,6 +4,7 @@
 #include "lab/volume.h"
 
 #include "lab/copier.h"
+#include "lab/snapshot.h"
 
 #include "base/str.h"
 
@@ -256,13 +257,16 @@ static int make_data(struct lab *lab, const struct volume_spec *s, const char *i
 {
     auto_free char *path = lab_volume_path(lab, id, e);
     auto_free char *from = NULL;
+    const char *lineage;
 
     if (!path)
         return -1;
     if (!s->snapshot_id)
         return copier_make_blank(path, (uint64_t)s->size_gib << 30, e);
     from = str_fmt(e, "snapshots/%s.raw", s->snapshot_id);
-    if (!from || json_put(doc, "_copy", json_string(from), e) < 0)
+    lineage = snapshot_lineage(store_get(lab->store, "snapshot", s->snapshot_id));
+    if (!from || json_put(doc, "_copy", json_string(from), e) < 0 ||
+        json_put(doc, "_lineage", json_string(lineage), e) < 0)
         return -1;
     copier_kick(lab);
     return 0;

@@ -12,6 +12,7 @@
 
 #define XMLNS_EC2 "http://ec2.amazonaws.com/doc/2016-11-15/"
 #define XMLNS_S3  "http://s3.amazonaws.com/doc/2006-03-01/"
+#define XMLNS_IAM "https://iam.amazonaws.com/doc/2010-05-08/"
 #define XMLNS_STS "https://sts.amazonaws.com/doc/2011-06-15/"
 
 /* Appends a document <root xmlns="ns">members…</root>. `ns` may be NULL. */

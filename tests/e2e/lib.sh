@@ -131,6 +131,22 @@ fault() { "$lab" faults --state "$lab_dir" "$@"; }
 # ec2 ARGUMENTS...: Debian's AWS command line, which knows no AWS_ENDPOINT_URL yet.
 ec2() { aws --endpoint-url "$AWS_ENDPOINT_URL" --output json ec2 "$@"; }
 
+# cli ARGUMENTS...: the same as aws, by one process for all calls (tests/e2e/aws-loop), which
+# is begun by cli_start, once the environment is what it shall be. Arguments NAME=VALUE that
+# come first set the environment of that call.
+cli_start() {
+    coproc AWS_LOOP { exec "$here/aws-loop" 2>>"$dir/aws-loop.err"; }
+    exec 7>&"${AWS_LOOP[1]}" 8<&"${AWS_LOOP[0]}" || bail "aws-loop did not start"
+}
+cli_stop() { exec 7>&- 8<&-; }
+cli() {
+    local status bytes
+    printf '%s\0' $# "$@" >&7
+    read -r -u 8 status bytes || { cat "$dir/aws-loop.err"; return 1; }
+    head -c "$bytes" <&8
+    return "$status"
+}
+
 # What the account holds, without what is on its way out and what time changes.
 # One process of botocore: four of the command line take ten seconds on a busy machine.
 cloud_state() {

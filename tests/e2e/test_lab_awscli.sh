@@ -54,7 +54,7 @@ refused "a volume that is not there" InvalidVolume.NotFound describe-volumes --v
 refused "a malformed id" InvalidVolumeID.Malformed describe-volumes --volume-ids vol-xyz
 refused "a filter that is none" InvalidParameterValue describe-volumes --filters Name=smell,Values=x
 refused "an action that is none of the lab's" InvalidAction describe-hosts
-refused "what the lab cannot do is said so" UnsupportedOperation import-image
+refused "what the lab cannot do is said so" UnsupportedOperation register-image --name x --image-location b/k
 
 make_volume() {
     text create-volume --availability-zone $zone --size "$1" --volume-type gp3 --client-token "$2" \

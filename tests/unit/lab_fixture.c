@@ -21,6 +21,7 @@ int lab_fixture_setup(void **state)
     f->set = (struct lab_settings){.delay_ms = 0,
                                    .impaired_ms = 1000,
                                    .role_ttl_ms = 3600000,
+                                   .block_token_ms = 3600000,
                                    .max_volumes = 40,
                                    .max_disk_gib = 100000,
                                    .no_machines = true};
