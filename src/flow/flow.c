@@ -262,6 +262,12 @@ int flow_undo(const char *job_id_text, enum flow_undo how, const struct flow_env
     *ret_result = NULL;
     if (reopen(job_id_text, env, &r, e) < 0)
         return -1;
+    if (job_state(r.job) == JOB_DONE && how != FLOW_UNDO_EVEN_DONE &&
+        ec2_backup_is(job_kind(r.job)))
+        return err_set(e, ERR_USAGE,
+                       "job %s is done; undoing it would delete the snapshots that the "
+                       "next backup asks for changes since: say --done if you mean that",
+                       job_id_text);
     if (job_state(r.job) == JOB_DONE && how != FLOW_UNDO_EVEN_DONE)
         return err_set(e, ERR_USAGE,
                        "job %s is done; undoing it would terminate its instance and "

@@ -26,20 +26,24 @@ volume() { # DEVICE-NUMBER
 }
 v1=$lab_dir/volumes/$(volume 1).raw
 v2=$lab_dir/volumes/$(volume 2).raw
-snapshots() { ec2 describe-snapshots --owner-ids self --query 'Snapshots[*].SnapshotId' | jq -r 'sort[]'; }
+# Those that backups keep; a carrier's is another's.
+snapshots() {
+    ec2 describe-snapshots --owner-ids self --filters Name=tag-key,Values=hotadd:backup \
+        --query 'Snapshots[*].SnapshotId' | jq -r 'sort[]'
+}
 same_point() { # NAME POINT
     run copy copy --quiet --force --repo "$repo" "${2#vm/}#1" "$dir/p1.raw"
     run copy2 copy --quiet --force --repo "$repo" "${2#vm/}#2" "$dir/p2.raw"
     check "$1: disk 1" cmp "$v1" "$dir/p1.raw"
     check "$1: disk 2" cmp "$v2" "$dir/p2.raw"
 }
-before=$(snapshots)
+before=$(cloud_state)
 
 run wrong backup --repo "$repo" --create ec2://web
 exits wrong 2 "an instance is named by its id"
 run none backup --repo "$repo" --create ec2://i-00000000000000000
 exits none 1 "one that is not there"
-same "leaves nothing" "$before" "$(snapshots)"
+same "leaves nothing" "$before" "$(cloud_state)"
 
 # ---- everything, then what changed ----
 

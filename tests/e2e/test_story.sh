@@ -27,10 +27,11 @@ said() { console "$1" | grep -q "$2"; }
 
 run backup backup --json --repo "$repo" --create --format raw --vm tiny "$dir/tiny.raw"
 exits backup 0 "a guest is backed up"
-run create sync create tiny --vm tiny --repo "$repo" --skip-check --boot-timeout 400
+run create sync create tiny --vm tiny --repo "$repo" --boot-timeout 400
 exits create 0 "a sync is created"
 run seed sync run --json tiny
 exits seed 0 "the replica is seeded"
+[ "$code" = 0 ] || bail "no replica"
 
 # ---- change, back up, sync ----
 
@@ -46,7 +47,7 @@ before=$(cloud_state)
 
 # ---- test boot ----
 
-run test sync test --json tiny
+run test sync test --json --skip-check tiny
 exits test 0 "a test boot"
 check "in which it boots" jq -e '.booted' "$dir/test.out"
 run evidence sync test --evidence --json tiny
@@ -57,7 +58,7 @@ exits verify 0 "and the replica as it was"
 
 # ---- fail over, change something there ----
 
-run over sync failover --json tiny
+run over sync failover --json --skip-check tiny
 exits over 0 "a failover"
 instance=$(jq -r .instance "$dir/over.out")
 same "the sync is failed over" failed-over "$(sync_state)"
