@@ -458,7 +458,8 @@ int sync_run(const char *name, const struct sync_run_how *how, const struct flow
         sync_open(journal, name, SYNC_CLAIM, &s, e) < 0 ||
         sync_allowed(name, s->state, SYNC_RUN, e) < 0)
         return -1;
-    s->max_rate = how ? how->max_rate : 0;
+    if (how && how->max_rate)
+        s->params.max_rate = how->max_rate;
     return sync_pass(s, how ? how->to : NULL, env, ret_result, e);
 }
 

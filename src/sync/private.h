@@ -34,7 +34,6 @@ struct sync {
     struct record_claim *claim; /* owned; NULL: only looking */
     struct restore_params params;
     enum sync_state state;
-    uint64_t max_rate; /* for this process's passes; 0: as params say */
 };
 
 /* ---- record.c ---- */

@@ -23,22 +23,20 @@ int sync_body_state(const json_t *body, enum sync_state *ret, struct err *e)
                    word);
 }
 
-static int take_body(struct sync *s, struct err *e)
+/* The config never changes, so what is borrowed from it stays valid over a reload. */
+static int take_config(struct sync *s, struct err *e)
 {
     const json_t *config = json_object_get(s->record.body, "config");
-    struct restore_params params = {0};
-    enum sync_state state;
 
-    if (sync_body_state(s->record.body, &state, e) < 0 ||
-        restore_params_from_json(json_object_get(config, "params"), &params, e) < 0) {
-        restore_params_release(&params);
+    if (restore_params_from_json(json_object_get(config, "params"), &s->params, e) < 0)
         return err_prefix(e, "sync %s", s->record.name);
-    }
-    restore_params_release(&s->params);
-    s->params = params;
-    if (s->max_rate)
-        s->params.max_rate = s->max_rate;
-    s->state = state;
+    return 0;
+}
+
+static int take_state(struct sync *s, struct err *e)
+{
+    if (sync_body_state(s->record.body, &s->state, e) < 0)
+        return err_prefix(e, "sync %s", s->record.name);
     return 0;
 }
 
@@ -52,7 +50,8 @@ int sync_open(struct journal *journal, const char *name, enum sync_open how,
     s->journal = journal;
     if (how == SYNC_CLAIM && record_claim(journal, KIND_SYNC, name, &s->claim, e) < 0)
         return -1;
-    if (record_get(journal, KIND_SYNC, name, &s->record, e) < 0 || take_body(s, e) < 0)
+    if (record_get(journal, KIND_SYNC, name, &s->record, e) < 0 || take_state(s, e) < 0 ||
+        take_config(s, e) < 0)
         return -1;
     *ret = take_ptr(s);
     return 0;
@@ -96,7 +95,7 @@ int sync_reload(struct sync *s, struct err *e)
         return -1;
     record_release(&s->record);
     s->record = fresh;
-    return take_body(s, e);
+    return take_state(s, e);
 }
 
 /* ---- reading the body ---- */
