@@ -11,8 +11,9 @@
 #include "flow/backup.h"
 #include "flow/restore.h"
 
-#define TAG_BACKUP "hotadd:backup" /* on kept snapshots: the machine in the repository   \
-                                    */
+#define TAG_BACKUP                                                                       \
+    "hotadd:backup" /* on kept snapshots: the machine in the repository                  \
+                     */
 
 /* What such a job works with. A struct restore_ctx comes first, since removers get it. */
 struct ec2_backup {

@@ -7,7 +7,8 @@
 
 begin "${1-}"
 need_commands aws jq qemu-img python3 nbdkit
-lab_start --no-machines --delay-ms 50
+# State changes take a while, so that there is a moment to kill in.
+lab_start --no-machines --delay-ms 300
 seed=${HOTADD_TEST_SEED-$$}
 say "HOTADD_TEST_SEED=$seed"
 repo=$dir/repo
@@ -72,15 +73,20 @@ same "nothing of it is left" "$seeded" "$(cloud_state)"
 
 # ---- kill -9 in a test ----
 
-at_step() { "$hotadd" jobs --json 2>/dev/null | jq -e --arg s "$1" 'any(.step == $s and .state == "running")' >/dev/null; }
 ended() { ! kill -0 "$pid" 2>/dev/null; }
-at_or_ended() { at_step "$1" || ended; }
-kill_in() { # STEP WORDS...
-    local step=$1
+# kill_in STEP WORDS...: killed as soon as the step before STEP is done.
+kill_in() {
+    local step=$1 mark
     shift
+    case $step in
+    clone-volumes) mark='of sync web' ;;
+    attach-volumes) mark=': clone-volumes: done' ;;
+    create-instance) mark=': detach-volumes: done' ;;
+    esac
     "$hotadd" "$@" >"$dir/killed.out" 2>"$dir/killed.err" &
     pid=$!
-    wait_until 60 at_or_ended "$step"
+    until grep -q -e "$mark" "$dir/killed.err" || ended; do sleep 0.05; done
+    sleep "0.$((RANDOM % 3))"
     kill -9 "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
     code=$?

@@ -13,9 +13,7 @@ static const struct {
     size_t n;
 } legal[] = {
     {SYNC_TEST, {SYNC_ACTIVE, SYNC_PAUSED, SYNC_NEEDS_RESYNC}, 3},
-    {SYNC_FAILOVER,
-     {SYNC_ACTIVE, SYNC_PAUSED, SYNC_NEEDS_RESYNC, SYNC_FAILING_OVER},
-     4},
+    {SYNC_FAILOVER, {SYNC_ACTIVE, SYNC_PAUSED, SYNC_NEEDS_RESYNC, SYNC_FAILING_OVER}, 4},
     {SYNC_UNDO_FAILOVER,
      {SYNC_FAILING_OVER, SYNC_FAILED_OVER, SYNC_UNDOING, SYNC_FAILED_BACK},
      4},
@@ -32,8 +30,7 @@ static void test_commands_are_allowed_in_their_states_only(void **state)
             for (size_t k = 0; k < legal[i].n; k++)
                 may = may || legal[i].from[k] == (enum sync_state)s;
             if (may)
-                assert_ok(
-                    sync_allowed("web", (enum sync_state)s, legal[i].command, e));
+                assert_ok(sync_allowed("web", (enum sync_state)s, legal[i].command, e));
             else
                 assert_fails(sync_allowed("web", (enum sync_state)s, legal[i].command, e),
                              ERR_USAGE, sync_state_name((enum sync_state)s));
@@ -109,8 +106,9 @@ static void test_a_test_takes_nothing_of_it(void **state)
 static void test_what_is_said_counts_more(void **state)
 {
     struct restore_params own = {.private_ip = ip, .instance_type = type};
-    json_auto_t *o = words(
-        KIND_TEST, &(struct failover_how){.instance = &own, .at = "2026-01-02T03:04:05Z"});
+    json_auto_t *o =
+        words(KIND_TEST,
+              &(struct failover_how){.instance = &own, .at = "2026-01-02T03:04:05Z"});
 
     assert_string_equal(json_str_or(o, "private_ip", ""), ip);
     assert_string_equal(json_str_or(o, "instance_type", ""), type);
@@ -145,8 +143,9 @@ static int hook(const char *script, const char *phase, struct err *e)
 
 static void test_a_hook_is_told_what_it_is_for(void **state)
 {
-    assert_ok(hook("test \"$HOTADD_SYNC $HOTADD_VM $HOTADD_PHASE\" = 'web vm/web running'",
-                   "running", e));
+    assert_ok(
+        hook("test \"$HOTADD_SYNC $HOTADD_VM $HOTADD_PHASE\" = 'web vm/web running'",
+             "running", e));
     assert_fails(hook("exit 3", "stopped", e), ERR_FAILED, "(stopped) ended with exit 3");
 }
 
