@@ -137,7 +137,7 @@ run back sync failback --json web
 exits back 0 "the instance is backed up"
 in_state failed-back "the sync knows"
 point=$(jq -r .failback.point "$dir/back.out")
-run copy copy --quiet --repo "$repo" "${point#vm/}#1" "$dir/back-1.raw"
+run copy copy --quiet --force --repo "$repo" "${point#vm/}#1" "$dir/back-1.raw"
 check "its point holds what happened there" cmp "$lab_dir/volumes/$root_volume.raw" "$dir/back-1.raw"
 poke "$lab_dir/volumes/$root_volume.raw" $((5 << 20)) 20000 "$seed-later"
 sleep 1
@@ -145,7 +145,7 @@ run twice sync failback --json --stop web
 exits twice 0 "again, after a stop"
 same "the instance is stopped" stopped "$(ec2 describe-instances --instance-ids "$instance" --query 'Reservations[0].Instances[0].State.Name' | jq -r .)"
 point=$(jq -r .failback.point "$dir/twice.out")
-run copy copy --quiet --repo "$repo" "${point#vm/}#1" "$dir/back-1.raw"
+run copy copy --quiet --force --repo "$repo" "${point#vm/}#1" "$dir/back-1.raw"
 check "the second point holds what came after" cmp "$lab_dir/volumes/$root_volume.raw" "$dir/back-1.raw"
 
 run undo sync undo-failover web
