@@ -5,7 +5,7 @@
 #include "base/str.h"
 #include "cli/cmd_sync.h"
 #include "cli/restore_options.h"
-#include "cli/sync_file.h"
+#include "sync/file.h"
 
 #include <stdio.h>
 

@@ -181,7 +181,9 @@ static int account(struct pass *pass, struct job *job, const struct err *why,
     if (!entry || sync_edit(pass->sync, edit_account, &a, e) < 0)
         return -1;
     o = json_deep_copy(entry);
-    if (json_put(o, "sync", json_string(pass->sync->record.name), e) < 0 ||
+    if (sync_times_to_text(o, "started", e) < 0 ||
+        sync_times_to_text(o, "ended", e) < 0 ||
+        json_put(o, "sync", json_string(pass->sync->record.name), e) < 0 ||
         json_put(o, "state", json_string(sync_state_name(pass->sync->state)), e) < 0 ||
         json_put(o, "outcome", json_string(why ? "failed" : "synced"), e) < 0) {
         json_decref(o);
@@ -236,12 +238,12 @@ static int start_job(struct pass *pass, struct job **ret, struct err *e)
 
 /* ---- an unfinished pass ---- */
 
-enum old_job { OLD_NONE, OLD_FINISHED, OLD_FAILED };
+enum old_job { OLD_NONE, OLD_FINISHED };
 
 /* Its target is gone or damaged: another point may be better. */
-static bool is_hopeless(const struct job_info *i)
+static bool is_hopeless(const struct err *e)
 {
-    return i->error.kind == ERR_NOT_FOUND || i->error.kind == ERR_INPUT;
+    return e->kind == ERR_NOT_FOUND || e->kind == ERR_INPUT;
 }
 
 static int forget_job(struct pass *pass, struct job *job, struct err *e)
@@ -261,6 +263,7 @@ static int finish_old(struct pass *pass, const char *newest, json_t **ret_result
     auto_job_info struct job_info info = {0};
     json_t *decided = NULL;
     const char *to;
+    bool better;
 
     *ret = OLD_NONE;
     if (str_set(&id, json_str_or(pass->sync->record.body, "job", NULL), e) < 0)
@@ -278,18 +281,23 @@ static int finish_old(struct pass *pass, const char *newest, json_t **ret_result
         (job_state(job) != JOB_DONE &&
          (json_bool_or(decided, "resync", false) !=
               json_bool_or(pass->sync->record.body, "resync", false) ||
-          (is_hopeless(&info) && newest && !str_eq(newest, to))))) {
+          (is_hopeless(&info.error) && newest && !str_eq(newest, to))))) {
         json_decref(decided);
         return forget_job(pass, job, e);
     }
     if (pass_take(pass, decided, e) < 0)
         return -1;
     log_info("job %s: sync %s to %s goes on", id, pass->sync->record.name, to);
-    *ret = OLD_FAILED;
-    if (run_to_end(pass, job, ret_result, e) < 0)
+    better = newest && !str_eq(newest, to);
+    if (run_to_end(pass, job, ret_result, e) == 0) {
+        *ret = OLD_FINISHED;
+        return 0;
+    }
+    if (!better || !is_hopeless(e))
         return -1;
-    *ret = OLD_FINISHED;
-    return 0;
+    log_info("sync %s: that point is given up for a newer one", pass->sync->record.name);
+    err_clear(e);
+    return forget_job(pass, job, e);
 }
 
 /* ---- a new pass ---- */

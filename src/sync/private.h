@@ -74,6 +74,12 @@ struct repo_where sync_where(const struct sync *s);
 int sync_newest(const struct restore_params *params, const struct cancel *cancel,
                 char **ret_point, int64_t *ret_time, struct err *e) err_warn_unused;
 
+/* ---- show.c ---- */
+
+/* A member of a record's part that holds Unix seconds (0: none), as people read it: RFC
+ * 3339 or null. */
+int sync_times_to_text(json_t *o, const char *member, struct err *e) err_warn_unused;
+
 int sync_name_check(const char *name, struct err *e) err_warn_unused;
 
 #endif

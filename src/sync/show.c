@@ -32,13 +32,11 @@ static int copy_members(json_t *to, const json_t *from, const char *const *names
     return 0;
 }
 
-/* Errors and history keep times as numbers; people read RFC 3339. */
-static int times_to_text(json_t *o, const char *const *names, struct err *e)
+int sync_times_to_text(json_t *o, const char *member, struct err *e)
 {
-    for (; json_is_object(o) && *names; names++)
-        if (json_put(o, *names, time_json(int_of(o, *names)), e) < 0)
-            return -1;
-    return 0;
+    if (!json_is_object(o))
+        return 0;
+    return json_put(o, member, time_json(int_of(o, member)), e);
 }
 
 static int add_points(json_t *o, const json_t *body, struct err *e)
@@ -50,7 +48,7 @@ static int add_points(json_t *o, const json_t *body, struct err *e)
     if (!points)
         return err_nomem(e);
     json_array_foreach (points, i, p)
-        if (json_put(p, "time", time_json(int_of(p, "time")), e) < 0)
+        if (sync_times_to_text(p, "time", e) < 0)
             return -1;
     return json_put(o, "points", json_incref(points), e);
 }
@@ -68,7 +66,6 @@ static int add_lag(json_t *o, const struct sync *s, struct err *e)
 
 static int add_history(json_t *o, const json_t *body, struct err *e)
 {
-    static const char *const times[] = {"started", "ended", NULL};
     json_auto_t *history = json_deep_copy(json_object_get(body, "history"));
     json_t *h;
     size_t i;
@@ -76,7 +73,8 @@ static int add_history(json_t *o, const json_t *body, struct err *e)
     if (!history)
         return err_nomem(e);
     json_array_foreach (history, i, h)
-        if (times_to_text(h, times, e) < 0)
+        if (sync_times_to_text(h, "started", e) < 0 ||
+            sync_times_to_text(h, "ended", e) < 0)
             return -1;
     h = json_array_get(history, 0);
     if (json_put(o, "last", h ? json_deep_copy(h) : json_null(), e) < 0)
@@ -92,7 +90,6 @@ static int describe(const struct sync *s, json_t *o, struct err *e)
     static const char *const from_body[] = {
         "point",    "disks", "newest", "job", "error", "passes", "total_written_bytes",
         "failover", "tests", NULL};
-    static const char *const error_times[] = {"time", NULL};
     const json_t *body = s->record.body;
     bool running = record_claimed(s->journal, KIND_SYNC, s->record.name);
 
@@ -107,7 +104,7 @@ static int describe(const struct sync *s, json_t *o, struct err *e)
     if (json_put(o, "point_time", time_json(int_of(body, "time")), e) < 0 ||
         json_put(o, "newest_time", time_json(int_of(body, "newest_time")), e) < 0 ||
         json_put(o, "newest_seen", time_json(int_of(body, "newest_seen")), e) < 0 ||
-        times_to_text(json_object_get(o, "error"), error_times, e) < 0 ||
+        sync_times_to_text(json_object_get(o, "error"), "time", e) < 0 ||
         json_put(o, "running", json_boolean(running), e) < 0)
         return -1;
     return add_lag(o, s, e) < 0 || add_points(o, body, e) < 0 ||

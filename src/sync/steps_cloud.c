@@ -514,6 +514,31 @@ int pass_remove_retired(struct pass *pass, const char *id, struct err *e)
     return r < 0 ? -1 : sync_edit(pass->sync, edit_forget_id, copy, e);
 }
 
+/* CreateSnapshot has no client token. One that was on its way when a process died, and
+ * came into being after the next one had looked for it, is of this job and in no record.
+ */
+static int remove_strays(struct job *job, struct pass *pass, struct err *e)
+{
+    const struct ec2_filter by_job[] = {{"tag:" TAG_JOB, EC2_STRS(job_id(job))}};
+    struct ec2_snapshots found = {0};
+    int r = 0;
+
+    if (ec2_describe_snapshots(pass->base.aws,
+                               &(struct ec2_query){.filters = by_job, .n_filters = 1},
+                               &found, e) < 0)
+        return -1;
+    vec_foreach (s, &found) {
+        if (record_has(pass, s->id))
+            continue;
+        r = ec2_delete_snapshot(pass->base.aws, s->id, false, e);
+        if (r < 0)
+            break;
+        job_event(job, JOB_EVENT_INFO, "%s is deleted: it was made twice", s->id);
+    }
+    ec2_snapshots_release(&found);
+    return r;
+}
+
 int step_retire(struct job *job, void *ctx, struct err *e)
 {
     struct pass *pass = ctx;
@@ -533,5 +558,5 @@ int step_retire(struct job *job, void *ctx, struct err *e)
             return -1;
         job_event(job, JOB_EVENT_WARNING, "%s stays for now: %s", *id, e->msg);
     }
-    return 0;
+    return remove_strays(job, pass, e);
 }

@@ -4,8 +4,8 @@
  *   [sync NAME]  group = X, and options: the names of `sync create`'s
  * The same option again is a mistake unless it can be given several times; of places the
  * narrower counts. */
-#ifndef HOTADD_CLI_SYNC_FILE_H
-#define HOTADD_CLI_SYNC_FILE_H
+#ifndef HOTADD_SYNC_FILE_H
+#define HOTADD_SYNC_FILE_H
 
 #include "base/err.h"
 #include "base/strv.h"

@@ -1,5 +1,5 @@
 /* Reading a file of syncs; see sync_file.h. */
-#include "cli/sync_file.h"
+#include "sync/file.h"
 
 #include "base/auto.h"
 #include "base/str.h"
