@@ -15,6 +15,8 @@ struct failover_options {
     char *at;
     bool keep;
     bool evidence;
+    bool scheduled;
+    char *every;
     bool planned;
     struct strv backup_hook, stop_hook;
 };
@@ -50,6 +52,10 @@ struct failover_options {
 static const struct option_def test_defs[] = {
     {"at", 0, OPTION_STRING, AT(at), "TIME", "a point's time (what the replica holds)"},
     {"keep", 0, OPTION_FLAG, AT(keep), NULL, "remove nothing; `hotadd undo --done JOB`"},
+    {"every", 0, OPTION_STRING, AT(every), "TIME",
+     "launch nothing: `sync watch` tests so often, as 7d, 12h; never"},
+    {"scheduled", 0, OPTION_FLAG, AT(scheduled), NULL,
+     "with the settings that --every was given with"},
     {"evidence", 0, OPTION_FLAG, AT(evidence), NULL,
      "launch nothing: print what the last test kept"},
     INSTANCE_OPTIONS,
@@ -118,15 +124,60 @@ static int show(int r, const json_t *result, bool json, void (*print)(const json
     return r < 0 ? command_fail(e, NULL) : EXIT_DONE;
 }
 
+/* "7d", "12h", "30m", "never". */
+static int parse_every(const char *text, uint64_t *ret_s, struct err *e)
+{
+    static const struct {
+        char letter;
+        uint64_t seconds;
+    } units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}};
+    size_t len = strlen(text);
+    auto_free char *digits = len ? str_ndup(text, len - 1, e) : NULL;
+    struct err ignored;
+    uint64_t n;
+
+    *ret_s = 0;
+    if (str_eq(text, "never"))
+        return 0;
+    for (size_t i = 0; digits && i < sizeof units / sizeof units[0]; i++)
+        if (text[len - 1] == units[i].letter && str_to_u64(digits, &n, &ignored) == 0 &&
+            n > 0 && n < 10000) {
+            *ret_s = n * units[i].seconds;
+            return 0;
+        }
+    return err_set(e, ERR_USAGE, "--every %s: write 7d, 12h, 30m or never", text);
+}
+
+static int schedule(const struct failover_options *o, const char *name)
+{
+    struct flow_env env = command_begin(&o->common);
+    struct err e = ERR_INIT;
+    uint64_t every_s;
+
+    if (restore_params_check(&o->instance, &e) < 0 ||
+        parse_every(o->every, &every_s, &e) < 0 ||
+        sync_test_schedule(name, every_s, &o->instance, &env, &e) < 0)
+        return command_fail(&e, NULL);
+    if (!o->common.json)
+        printf("sync %s: %s%s\n", name,
+               every_s ? "`hotadd sync watch` tests it every " : "not tested by schedule",
+               every_s ? o->every : "");
+    return EXIT_DONE;
+}
+
 static int run_test(const struct failover_options *o, const char *name)
 {
-    const struct failover_how how = {
-        .at = o->at, .instance = &o->instance, .keep = o->keep};
+    const struct failover_how how = {.at = o->at,
+                                     .instance = &o->instance,
+                                     .scheduled = o->scheduled,
+                                     .keep = o->keep};
     struct flow_env env = command_begin(&o->common);
     json_auto_t *result = NULL;
     struct err e = ERR_INIT;
     int r;
 
+    if (o->every)
+        return schedule(o, name);
     if (o->evidence) {
         r = sync_test_evidence(name, NULL, &env, &result, &e);
         return show(r, result, o->common.json, print_evidence, &e);

@@ -14,6 +14,8 @@ struct failover_how {
     const char *at; /* time of a point; NULL: what the replica holds */
     /* Instance settings that count instead of the sync's own: those that are set. */
     const struct restore_params *instance;
+    /* test: with the settings of sync_test_schedule() instead of `instance`. */
+    bool scheduled;
     /* test: keep what was launched, for a look; `hotadd undo --done JOB` removes it. */
     bool keep;
     /* failover: while the source still runs, bring the replica up to date. */
@@ -30,6 +32,12 @@ struct failover_how {
  * kept, error, console} as the sync's "tests" keep it. -1 when it did not boot. */
 int sync_test(const char *name, const struct failover_how *how,
               const struct flow_env *env, json_t **ret, struct err *e) err_warn_unused;
+
+/* Notes that `sync watch` is to test every so often, with these instance settings; 0:
+ * never. */
+int sync_test_schedule(const char *name, uint64_t every_s,
+                       const struct restore_params *instance, const struct flow_env *env,
+                       struct err *e) err_warn_unused;
 
 /* What a test's job kept: {console, screenshot_base64 (JPEG; null), instance, booted,
  * error}. Owned. `job` NULL: the newest test's. */

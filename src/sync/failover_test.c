@@ -4,6 +4,7 @@
  * on to remove everything. Any other failure undoes the job. A test that was killed is in
  * the record as "test_job", and the next one removes what it left. */
 #include "sync/failover_job.h"
+#include "sync/failover_schedule.h"
 
 #include "base/base64.h"
 #include "base/clock.h"
@@ -252,6 +253,22 @@ static int run_test(struct test_run *t, struct sync *s, json_t **ret, struct err
     return r;
 }
 
+static json_t *test_words(const struct sync *s, const struct failover_how *how,
+                          struct err *e)
+{
+    struct failover_how with = *how;
+    struct restore_params scheduled = {0};
+    json_t *words = NULL;
+
+    if (!how->scheduled)
+        return failover_words(s, KIND_TEST, how, e);
+    with.instance = &scheduled;
+    if (failover_scheduled_instance(s, &scheduled, e) == 0)
+        words = failover_words(s, KIND_TEST, &with, e);
+    restore_params_release(&scheduled);
+    return words;
+}
+
 int sync_test(const char *name, const struct failover_how *how,
               const struct flow_env *env, json_t **ret, struct err *e)
 {
@@ -267,7 +284,7 @@ int sync_test(const char *name, const struct failover_how *how,
         sync_allowed(name, sync_state(s), SYNC_TEST, e) < 0 ||
         remove_left(s, journal, env, e) < 0)
         return -1;
-    words = failover_words(s, KIND_TEST, how, e);
+    words = test_words(s, how, e);
     if (!words || failover_init(&f, journal, words, env, e) < 0 ||
         failover_plan(&f, s, e) < 0 || json_put(words, "at", json_integer(f.at), e) < 0 ||
         job_create(journal, KIND_TEST, name, words, &job, e) < 0 ||

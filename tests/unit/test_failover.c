@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "sync/failover_job.h"
+#include "sync/failover_schedule.h"
 #include "sync/private.h"
 
 /* The transitions that docs/live-sync.md draws; all others are refused. */
@@ -126,6 +127,31 @@ static void test_a_time_that_is_none_is_refused(void **state)
     assert_non_null(strstr(e.msg, "--at yesterday"));
 }
 
+/* ---- tests by schedule ---- */
+
+static void test_a_test_is_due_after_its_time_and_where_it_may_be(void **state)
+{
+    json_auto_t *body = json_pack("{s:i}", KEY_TEST_EVERY, 3600);
+    const int64_t last = 1767323045; /* 2026-01-02T03:04:05Z */
+    struct fixture f;
+
+    fixture(&f);
+    f.sync.record.body = body;
+    f.sync.state = SYNC_ACTIVE;
+    assert_true(failover_test_due(&f.sync, last)); /* never tested */
+    assert_int_equal(
+        json_object_set_new(body, "tests",
+                            json_pack("[{s:s}]", "started", "2026-01-02T03:04:05Z")),
+        0);
+    assert_false(failover_test_due(&f.sync, last + 3599));
+    assert_true(failover_test_due(&f.sync, last + 3600));
+    f.sync.state = SYNC_FAILED_OVER;
+    assert_false(failover_test_due(&f.sync, last + 3600));
+    f.sync.state = SYNC_ACTIVE;
+    json_object_del(body, KEY_TEST_EVERY);
+    assert_false(failover_test_due(&f.sync, last + 3600));
+}
+
 /* ---- hooks ---- */
 
 static int hook(const char *script, const char *phase, struct err *e)
@@ -158,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_a_test_takes_nothing_of_it),
         cmocka_unit_test(test_what_is_said_counts_more),
         cmocka_unit_test(test_a_time_that_is_none_is_refused),
+        cmocka_unit_test(test_a_test_is_due_after_its_time_and_where_it_may_be),
         cmocka_unit_test(test_a_hook_is_told_what_it_is_for),
     };
 
