@@ -22,6 +22,7 @@
 #define HOTADD_AWS_EC2_H
 
 #include "aws/aws.h"
+#include "base/buf.h"
 #include "base/vec.h"
 
 #include <stddef.h>
@@ -210,6 +211,20 @@ struct ec2_create_snapshot_in {
 int ec2_create_snapshot(struct aws *aws, const struct ec2_create_snapshot_in *in,
                         struct ec2_snapshot *ret, struct err *e) err_warn_unused;
 
+struct ec2_create_snapshots_in {
+    const char *instance_id; /* required */
+    const char *description;
+    const char *client_token; /* required; as with ec2_create_snapshot() */
+    struct ec2_tags_in tags;
+    bool dry_run;
+};
+
+/* Snapshots of all volumes of an instance, of one and the same moment (crash-consistent),
+ * in no particular order: `volume_id` says which is which. Token as above: either none or
+ * all of them exist. */
+int ec2_create_snapshots(struct aws *aws, const struct ec2_create_snapshots_in *in,
+                         struct ec2_snapshots *ret, struct err *e) err_warn_unused;
+
 /* As ec2_delete_volume(). ERR_BUSY while an image uses it. */
 int ec2_delete_snapshot(struct aws *aws, const char *snapshot_id, bool dry_run,
                         struct err *e) err_warn_unused;
@@ -320,6 +335,15 @@ struct ec2_group {
 };
 struct ec2_groups VEC(struct ec2_group);
 
+struct ec2_interface {
+    char *id;
+    char *mac; /* "0a:…" */
+    char *subnet_id;
+    char *private_ip;
+    uint64_t device_index; /* 0: the primary one */
+};
+struct ec2_interfaces VEC(struct ec2_interface);
+
 struct ec2_instance {
     char *id;
     char *state; /* pending, running, shutting-down, terminated, stopping, stopped */
@@ -339,7 +363,8 @@ struct ec2_instance {
     char *platform;   /* "windows" or "" */
     char *platform_details;
     char *usage_operation;
-    char *boot_mode;
+    char *boot_mode;         /* the image's; may be uefi-preferred or "" */
+    char *current_boot_mode; /* what it boots by: legacy-bios, uefi, "" */
     char *root_device_name;
     char *iam_profile_arn;
     char *client_token;
@@ -347,6 +372,7 @@ struct ec2_instance {
     struct ec2_groups security_groups;
     struct ec2_mappings mappings; /* device, volume_id, delete_on_termination */
     size_t n_interfaces;
+    struct ec2_interfaces interfaces; /* as many, in EC2's order */
     struct ec2_tags tags;
 };
 struct ec2_instances VEC(struct ec2_instance);
@@ -410,6 +436,11 @@ int ec2_modify_security_groups(struct aws *aws, const char *instance_id,
  * trusted, may hold NUL (ret_len counts). Owned, NUL-terminated. */
 int ec2_get_console_output(struct aws *aws, const char *instance_id, bool latest,
                            char **ret, size_t *ret_len, struct err *e) err_warn_unused;
+
+/* A picture (JPEG) of the screen of a running instance. Owned; the bytes are the
+ * service's: not to be trusted. ERR_UNSUPPORTED where there is no screen. */
+int ec2_get_console_screenshot(struct aws *aws, const char *instance_id, struct buf *ret,
+                               struct err *e) err_warn_unused;
 
 int ec2_describe_instances(struct aws *aws, const struct ec2_query *query,
                            struct ec2_instances *ret, struct err *e) err_warn_unused;
@@ -491,6 +522,7 @@ void ec2_subnets_release(struct ec2_subnets *s);
 
 struct ec2_security_group {
     char *id, *name, *description, *vpc_id;
+    size_t n_ingress, n_egress; /* rules */
     struct ec2_tags tags;
 };
 struct ec2_security_groups VEC(struct ec2_security_group);
@@ -499,6 +531,30 @@ int ec2_describe_security_groups(struct aws *aws, const struct ec2_query *query,
                                  struct ec2_security_groups *ret,
                                  struct err *e) err_warn_unused;
 void ec2_security_groups_release(struct ec2_security_groups *g);
+
+struct ec2_create_security_group_in {
+    const char *name;        /* required; unique in its VPC */
+    const char *description; /* required */
+    const char *vpc_id;      /* required */
+    struct ec2_tags_in tags;
+    bool dry_run;
+};
+
+/* The name being unique makes repetition safe: a group of that name is the answer after
+ * a lost reply, else ERR_EXISTS. A new group lets everything out: see below. *ret_id is
+ * owned. */
+int ec2_create_security_group(struct aws *aws,
+                              const struct ec2_create_security_group_in *in,
+                              char **ret_id, struct err *e) err_warn_unused;
+
+/* Takes away the rule that every new group has: anything to anywhere, over IPv4 (and the
+ * same over IPv6, where the VPC has it). No such rule counts as success. */
+int ec2_revoke_default_egress(struct aws *aws, const char *group_id,
+                              struct err *e) err_warn_unused;
+
+/* Gone already counts as success. ERR_BUSY while something is in it. */
+int ec2_delete_security_group(struct aws *aws, const char *group_id, bool dry_run,
+                              struct err *e) err_warn_unused;
 
 struct ec2_key_pair {
     char *id, *name, *type, *fingerprint;

@@ -218,6 +218,11 @@ void ec2_images_release(struct ec2_images *i)
 SHAPE(group_shape, struct ec2_group, STR(ec2_group, id, "groupId"),
       STR(ec2_group, name, "groupName"));
 
+SHAPE(interface_shape, struct ec2_interface, STR(ec2_interface, id, "networkInterfaceId"),
+      STR(ec2_interface, mac, "macAddress"), STR(ec2_interface, subnet_id, "subnetId"),
+      STR(ec2_interface, private_ip, "privateIpAddress"),
+      U64(ec2_interface, device_index, "attachment/deviceIndex"));
+
 static const struct field instance_fields[] = {
     STR(ec2_instance, id, "instanceId"),
     STR(ec2_instance, state, "instanceState/name"),
@@ -240,6 +245,7 @@ static const struct field instance_fields[] = {
     STR(ec2_instance, platform_details, "platformDetails"),
     STR(ec2_instance, usage_operation, "usageOperation"),
     STR(ec2_instance, boot_mode, "bootMode"),
+    STR(ec2_instance, current_boot_mode, "currentInstanceBootMode"),
     STR(ec2_instance, root_device_name, "rootDeviceName"),
     STR(ec2_instance, iam_profile_arn, "iamInstanceProfile/arn"),
     STR(ec2_instance, client_token, "clientToken"),
@@ -247,6 +253,7 @@ static const struct field instance_fields[] = {
     LIST(ec2_instance, security_groups, "groupSet", &group_shape),
     LIST(ec2_instance, mappings, "blockDeviceMapping", &mapping_shape),
     COUNT(ec2_instance, n_interfaces, "networkInterfaceSet"),
+    LIST(ec2_instance, interfaces, "networkInterfaceSet", &interface_shape),
     LIST(ec2_instance, tags, "tagSet", &tag_shape),
 };
 PUBLIC_SHAPE(ec2_instance_shape, struct ec2_instance, instance_fields);
@@ -400,6 +407,8 @@ SHAPE(security_group_shape, struct ec2_security_group,
       STR(ec2_security_group, id, "groupId"), STR(ec2_security_group, name, "groupName"),
       STR(ec2_security_group, description, "groupDescription"),
       STR(ec2_security_group, vpc_id, "vpcId"),
+      COUNT(ec2_security_group, n_ingress, "ipPermissions"),
+      COUNT(ec2_security_group, n_egress, "ipPermissionsEgress"),
       LIST(ec2_security_group, tags, "tagSet", &tag_shape));
 
 int ec2_describe_security_groups(struct aws *aws, const struct ec2_query *query,

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/xml.h"
 
 #include <assert.h>
 
@@ -89,6 +90,121 @@ int ec2_create_snapshot(struct aws *aws, const struct ec2_create_snapshot_in *in
             return -1; /* e tells why the call itself failed */
     }
     return r < 0 ? -1 : 0;
+}
+
+/* ---- All snapshots of an instance ---- */
+
+static int snapshots_by_token(struct aws *aws, const char *token,
+                              struct ec2_snapshots *ret, struct err *e)
+{
+    const struct ec2_filter by_token = {"tag:" EC2_TOKEN_TAG, EC2_STRS(token)};
+    struct ec2_query q = {
+        .filters = &by_token, .n_filters = 1, .owners = EC2_STRS("self")};
+
+    return ec2_describe_snapshots(aws, &q, ret, e);
+}
+
+/* The call makes all of them or none, but they may become visible one by one: the list
+ * counts once it has stopped growing. 1 found, 0 none, -1. */
+static int snapshots_show_up(struct aws *aws, const char *token, size_t at_least,
+                             struct ec2_snapshots *ret, struct err *e)
+{
+    struct ec2_settle settle = {0};
+    size_t seen = 0;
+
+    for (;;) {
+        struct ec2_snapshots found;
+        int more;
+
+        if (snapshots_by_token(aws, token, &found, e) < 0)
+            return -1;
+        if (found.n && found.n >= at_least && found.n == seen) {
+            *ret = found;
+            return 1;
+        }
+        seen = found.n;
+        ec2_snapshots_release(&found);
+        more = ec2_settle_pause(aws, &settle, e);
+        if (more <= 0)
+            return more;
+    }
+}
+
+/* 1: a call with this token was made before, and its snapshots are in *ret. */
+static int made_before(struct aws *aws, const char *token, struct ec2_snapshots *ret,
+                       struct err *e)
+{
+    struct ec2_snapshots found = {0};
+    bool any;
+
+    if (snapshots_by_token(aws, token, &found, e) < 0)
+        return -1;
+    any = found.n > 0;
+    ec2_snapshots_release(&found);
+    return any ? snapshots_show_up(aws, token, 1, ret, e) : 0;
+}
+
+static size_t count_made(xmlDoc *doc)
+{
+    size_t n = 0;
+
+    for (XML_EACH (item, xml_child(xml_child(xml_root(doc), "snapshotSet"), "item")))
+        n++;
+    return n;
+}
+
+/* The call itself; *ret_made is how many its answer names, 0 when the answer was lost. */
+static int make_snapshots(struct aws *aws, const struct ec2_create_snapshots_in *in,
+                          size_t *ret_made, bool *ret_maybe_done, struct err *e)
+{
+    auto_form struct form f = FORM_INIT;
+    auto_reply struct reply reply = REPLY_INIT;
+    int r;
+
+    ec2_form_begin(&f, "CreateSnapshots", in->dry_run);
+    form_str(&f, in->instance_id, "InstanceSpecification.InstanceId");
+    form_str(&f, in->description, "Description");
+    ec2_form_tags(&f, 0, "snapshot", in->tags, in->client_token);
+    r = ec2_send(aws, &f, EC2_ONCE, &reply, ret_maybe_done, e);
+    *ret_made = r == 0 ? count_made(reply.doc) : 0;
+    return r < 0 ? -1 : 0;
+}
+
+int ec2_create_snapshots(struct aws *aws, const struct ec2_create_snapshots_in *in,
+                         struct ec2_snapshots *ret, struct err *e)
+{
+    struct err look = ERR_INIT;
+    bool maybe_done = false;
+    size_t made = 0;
+    int r = 0;
+
+    assert(in->instance_id && in->client_token);
+    if (!in->dry_run)
+        r = made_before(aws, in->client_token, ret, e);
+    if (r != 0)
+        return r < 0 ? -1 : 0;
+    r = make_snapshots(aws, in, &made, &maybe_done, e);
+    if (in->dry_run) {
+        if (r == 0)
+            *ret = (struct ec2_snapshots){0};
+        return r;
+    }
+    if (r < 0 && !maybe_done)
+        return -1;
+    if (r < 0)
+        log_debug("CreateSnapshots: the answer was lost; looking for the snapshots");
+    switch (snapshots_show_up(aws, in->client_token, made, ret, &look)) {
+    case 1:
+        return 0;
+    case 0:
+        if (r == 0)
+            err_set(e, ERR_CLOUD, "CreateSnapshots made %zu that EC2 does not show",
+                    made);
+        return -1;
+    default:
+        *e = look;
+        return -1;
+    }
 }
 
 int ec2_delete_snapshot(struct aws *aws, const char *snapshot_id, bool dry_run,

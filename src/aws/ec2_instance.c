@@ -212,3 +212,28 @@ int ec2_get_console_output(struct aws *aws, const char *instance_id, bool latest
     *ret_len = plain.len;
     return buf_take(&plain, ret, e);
 }
+
+struct screenshot {
+    char *image; /* base 64 */
+};
+
+SHAPE(screenshot_shape, struct screenshot,
+      {"imageData", FIELD_STR, offsetof(struct screenshot, image), NULL});
+
+int ec2_get_console_screenshot(struct aws *aws, const char *instance_id, struct buf *ret,
+                               struct err *e)
+{
+    auto_form struct form f = FORM_INIT;
+    struct screenshot s = {0};
+    int done;
+
+    ec2_form_begin(&f, "GetConsoleScreenshot", false);
+    form_str(&f, instance_id, "InstanceId");
+    if (ec2_make(aws, &f, EC2_REPEAT, NULL, &screenshot_shape, &s, NULL, e) < 0)
+        return -1;
+    done = base64_decode(s.image, strlen(s.image), ret, e);
+    free(s.image);
+    if (done < 0)
+        return err_prefix(e, "GetConsoleScreenshot: %s", instance_id);
+    return buf_check(ret, e);
+}

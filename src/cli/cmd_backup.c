@@ -29,6 +29,8 @@ struct backup_options {
     bool no_compress;
     uint64_t max_rate;
     uint64_t workers;
+    bool drop_snapshots;
+    char *device_root;
 };
 
 #define AT(f) offsetof(struct backup_options, f)
@@ -51,6 +53,10 @@ static const struct option_def defs[] = {
      "an NBD export's dirty bitmap says so"},
     {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
      "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+    {"drop-snapshots", 0, OPTION_FLAG, AT(drop_snapshots), NULL,
+     "of EC2 instances: keep none, read all next time"},
+    {"device-root", 0, OPTION_STRING, AT(device_root), "DIR",
+     "where attached volumes appear (/dev)"},
     {"from", 0, OPTION_STRING, AT(from), "DIR|s3://…",
      "sources are recovery points of this repository"},
     {"from-ns", 0, OPTION_STRING, AT(from_ns), "NAMESPACE", "namespace in it"},
@@ -217,6 +223,8 @@ static int backup(struct backup_options *o, char **words, int n, struct err *e)
         .sign_only = o->sign_only,
         .max_rate = o->max_rate,
         .workers = (unsigned)o->workers,
+        .drop_snapshots = o->drop_snapshots,
+        .device_root = o->device_root,
     };
     struct flow_env env;
     int r;
@@ -251,8 +259,8 @@ int cmd_backup(int argc, char **argv)
         .args = "[ID=]SOURCE...",
         .summary = "Backs up machines into a repository: each becomes a recovery point. "
                    "SOURCE is whatever\nconvert takes (OVA, OVF, VMX, VMDK, raw, qcow2, "
-                   "VHD, VHDX, NBD). Only chunks that the\nrepository does not have are "
-                   "stored."};
+                   "VHD, VHDX, NBD), or an EC2 instance\n(ec2://i-…). Only chunks that "
+                   "the repository does not have are stored."};
     struct backup_options o = {0};
     struct err e = ERR_INIT;
     int first, code, r = options_parse(argc, argv, &help, defs, &o, &first, &e);

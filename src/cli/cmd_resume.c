@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/progress_view.h"
+#include "sync/failover.h"
 
 #include <stdio.h>
 
@@ -72,8 +73,10 @@ int cmd_resume(int argc, char **argv)
         code = command_usage("resume", "give one job");
     } else {
         env = command_begin(&o.common);
-        r = flow_resume(argv[first], o.undo_on_failure ? FLOW_UNDO : FLOW_KEEP, &env,
-                        &result, &e);
+        r = failover_job_is(&env, argv[first])
+                ? failover_job_resume(argv[first], &env, &result, &e)
+                : flow_resume(argv[first], o.undo_on_failure ? FLOW_UNDO : FLOW_KEEP,
+                              &env, &result, &e);
         code = finish(r, &e, result, o.common.json);
     }
     options_release(resume_defs, &o);
@@ -99,8 +102,11 @@ int cmd_undo(int argc, char **argv)
         code = command_usage("undo", "give one job");
     } else {
         env = command_begin(&o.common);
-        r = flow_undo(argv[first], o.done ? FLOW_UNDO_EVEN_DONE : FLOW_UNDO_UNFINISHED,
-                      &env, &result, &e);
+        r = failover_job_is(&env, argv[first])
+                ? failover_job_undo(argv[first], &env, &result, &e)
+                : flow_undo(argv[first],
+                            o.done ? FLOW_UNDO_EVEN_DONE : FLOW_UNDO_UNFINISHED, &env,
+                            &result, &e);
         code = finish(r, &e, result, o.common.json);
     }
     options_release(undo_defs, &o);

@@ -20,6 +20,11 @@ static const struct command commands[] = {
      cmd_sync_resync},
     {"verify", "prove by digest that a replica holds its point", cmd_sync_verify},
     {"delete", "end a sync", cmd_sync_delete},
+    {"test", "boot a clone of a replica, look, and remove it", cmd_sync_test},
+    {"failover", "launch a clone in the machine's place", cmd_sync_failover},
+    {"undo-failover", "remove that instance, sync on", cmd_sync_undo_failover},
+    {"failback", "back that instance up into the repository", cmd_sync_failback},
+    {"commit", "make a failover or failback final", cmd_sync_commit},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 

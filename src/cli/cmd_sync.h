@@ -16,6 +16,13 @@ int cmd_sync_resync(int argc, char **argv);
 int cmd_sync_verify(int argc, char **argv);
 int cmd_sync_delete(int argc, char **argv);
 
+/* cmd_failover.c */
+int cmd_sync_test(int argc, char **argv);
+int cmd_sync_failover(int argc, char **argv);
+int cmd_sync_undo_failover(int argc, char **argv);
+int cmd_sync_failback(int argc, char **argv);
+int cmd_sync_commit(int argc, char **argv);
+
 /* One line about a pass's result, for people. */
 void sync_print_result(const json_t *result);
 

@@ -27,6 +27,7 @@ void machine_free(struct machine *m)
     vec_foreach (d, &m->disks) {
         source_free(d->source);
         free(d->name);
+        free(d->origin);
     }
     vec_foreach (n, &m->nics) {
         free(n->mac);

@@ -14,6 +14,8 @@ enum firmware { FIRMWARE_UNKNOWN, FIRMWARE_BIOS, FIRMWARE_UEFI };
 struct machine_disk {
     char *name;            /* owned: file name or id in the description, for people */
     struct source *source; /* owned */
+    char *origin; /* owned: what exactly it was read from, when a later read can ask what
+                     changed since then ("snap-0123…"); else NULL */
     uint64_t size_bytes;
     uint32_t controller; /* order of the controller in the description */
     uint32_t unit;       /* position on it */

@@ -61,6 +61,8 @@ static void vm_release(struct vm_backup *v)
     }
     free(v->disks);
     changed_map_release(&v->changes);
+    if (v->item && v->item->machine)
+        v->src.machine = NULL; /* the caller's */
     flow_source_close(&v->src);
     repo_name_release(&v->name);
     free(v->base_text);
@@ -250,6 +252,21 @@ static int read_changes(const struct backup *b, struct vm_backup *v, struct err 
     return 0;
 }
 
+/* What the item's own count says of the disk, if the base's disk has what to ask by. */
+static int ask_changes(struct vm_backup *v, size_t i, size_t of_base, struct err *e)
+{
+    auto_machine struct machine *base = NULL;
+    const char *origin;
+
+    if (!v->item->changes)
+        return 0;
+    if (repo_point_machine(v->base, &base, e) < 0)
+        return -1;
+    origin = of_base < base->disks.n ? base->disks.v[of_base].origin : NULL;
+    return origin ? v->item->changes(v->item->changes_ctx, i, origin, &v->changes.v[i], e)
+                  : 0;
+}
+
 /* Fills disks[i].already with what the base's digests are taken over for. */
 static int find_unchanged(struct vm_backup *v, size_t i, const char *name, struct err *e)
 {
@@ -261,6 +278,8 @@ static int find_unchanged(struct vm_backup *v, size_t i, const char *name, struc
     if (v->src.point)
         return repo_point_equal(v->src.point, v->src.point_disk + i, v->base, of_base,
                                 &v->disks[i].already, e);
+    if (ask_changes(v, i, of_base, e) < 0)
+        return -1;
     return changed_unchanged(&v->changes.v[i], size,
                              repo_point_chunk_bytes(v->base, of_base),
                              &v->disks[i].already, e);
@@ -296,8 +315,10 @@ static int begin_vm(struct backup *b, struct vm_backup *v, struct err *e)
     struct source_spec spec = {
         .source = v->item->source, .format = b->p->format, .repo = b->p->from};
 
+    v->src.machine = v->item->machine;
     if ((b->p->bitmap && read_bitmap(b, v, e) < 0) ||
-        flow_source_open(&spec, b->env->cancel, &v->src, e) < 0 || name_vm(b, v, e) < 0)
+        (!v->src.machine && flow_source_open(&spec, b->env->cancel, &v->src, e) < 0) ||
+        name_vm(b, v, e) < 0)
         return -1;
     v->disks = mem_zalloc(v->src.machine->disks.n, sizeof *v->disks, e);
     if (!v->disks)
@@ -529,8 +550,8 @@ static int sum_up(const struct backup *b, struct err *e)
                       first->item->source);
 }
 
-int flow_backup(const struct backup_params *p, const struct flow_env *env,
-                json_t **ret_result, struct err *e)
+int flow_backup_opened(const struct backup_params *p, const struct flow_env *env,
+                       json_t **ret_result, struct err *e)
 {
     auto_backup struct backup b = {.p = p, .env = env};
     uint64_t started_ns = clock_mono_ns();

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "flow/ec2_backup.h"
 #include "flow/flows.h"
 #include "flow/restore.h"
 #include "image/image.h"
@@ -219,6 +220,8 @@ static int reopen(const char *id, const struct flow_env *env, struct reopened *r
                        "job %s belongs to sync %s: `hotadd sync run %s` goes on with a "
                        "pass, and `hotadd sync show %s` says where it stands",
                        id, job_title(r->job), job_title(r->job), job_title(r->job));
+    if (ec2_backup_is(job_kind(r->job)))
+        return 0; /* it opens what it needs by itself */
     if (!flow_of_kind(job_kind(r->job)))
         return err_set(e, ERR_UNSUPPORTED,
                        "job %s is a %s, which this hotadd does not "
@@ -246,6 +249,8 @@ int flow_resume(const char *job_id_text, enum flow_on_failure on_failure,
     *ret_result = NULL;
     if (reopen(job_id_text, env, &r, e) < 0)
         return -1;
+    if (ec2_backup_is(job_kind(r.job)))
+        return ec2_backup_resume(r.journal, r.job, on_failure, env, ret_result, e);
     if (!r.aws)
         return err_set(e, ERR_USAGE,
                        "job %s ended before it had a plan and made nothing; "
@@ -265,11 +270,19 @@ int flow_undo(const char *job_id_text, enum flow_undo how, const struct flow_env
     *ret_result = NULL;
     if (reopen(job_id_text, env, &r, e) < 0)
         return -1;
+    if (job_state(r.job) == JOB_DONE && how != FLOW_UNDO_EVEN_DONE &&
+        ec2_backup_is(job_kind(r.job)))
+        return err_set(e, ERR_USAGE,
+                       "job %s is done; undoing it would delete the snapshots that the "
+                       "next backup asks for changes since: say --done if you mean that",
+                       job_id_text);
     if (job_state(r.job) == JOB_DONE && how != FLOW_UNDO_EVEN_DONE)
         return err_set(e, ERR_USAGE,
                        "job %s is done; undoing it would terminate its instance and "
                        "delete its volumes: say --done if you mean that",
                        job_id_text);
+    if (ec2_backup_is(job_kind(r.job)))
+        return ec2_backup_undo(r.journal, r.job, env, ret_result, e);
     rc = job_undo(r.job, flow_of_kind(job_kind(r.job)), &r.ctx, env->cancel, e);
     take_result(r.journal, r.job, ret_result);
     return rc;

@@ -9,7 +9,8 @@
 #include "flow/restore.h"
 
 /* Instances before their volumes, images before their snapshots. */
-static const char *const removal_order[] = {"instance", "image", "snapshot", "volume"};
+static const char *const removal_order[] = {"instance", "image", "snapshot", "volume",
+                                            "security-group"};
 #define N_TYPES (sizeof removal_order / sizeof removal_order[0])
 
 struct gc {
@@ -30,6 +31,8 @@ static int remove_one(struct gc *g, const char *type, const char *id, struct err
         return ec2_deregister_image(g->aws, id, false, e);
     if (str_eq(type, "snapshot"))
         return ec2_delete_snapshot(g->aws, id, false, e);
+    if (str_eq(type, "security-group"))
+        return ec2_delete_security_group(g->aws, id, false, e);
     return volume_delete_anywhere(g->aws, id, e);
 }
 

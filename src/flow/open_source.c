@@ -32,6 +32,7 @@ static void keep_disk(struct machine *m, size_t keep)
         if (i != keep) {
             source_free(m->disks.v[i].source);
             free(m->disks.v[i].name);
+            free(m->disks.v[i].origin);
         }
     m->disks.v[0] = kept;
     m->disks.n = 1;

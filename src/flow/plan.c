@@ -31,8 +31,11 @@ void plan_free(struct plan *p)
     vec_foreach (g, &p->security_group_ids)
         free(*g);
     vec_release(&p->security_group_ids);
-    vec_foreach (v, &p->volumes)
+    vec_foreach (v, &p->volumes) {
         free(v->name);
+        free(v->snapshot_id);
+        free(v->copy_of);
+    }
     vec_release(&p->volumes);
     json_decref(p->guest_info);
     json_decref(p->notes);
@@ -76,9 +79,10 @@ static int put_volumes(json_t *o, const struct plan *p, struct err *e)
         return -1;
     vec_foreach (v, &p->volumes)
         if (json_add(a,
-                     json_pack("{s:s, s:I, s:I}", "name", v->name, "source_bytes",
-                               (json_int_t)v->source_bytes, "size_gib",
-                               (json_int_t)v->size_gib),
+                     json_pack("{s:s, s:I, s:I, s:s*, s:s*}", "name", v->name,
+                               "source_bytes", (json_int_t)v->source_bytes, "size_gib",
+                               (json_int_t)v->size_gib, "snapshot_id", v->snapshot_id,
+                               "copy_of", v->copy_of),
                      e) < 0)
             return -1;
     return 0;
@@ -150,6 +154,10 @@ static int get_lists(const json_t *o, struct plan *p, struct err *e)
             free(pv.name);
             return -1;
         }
+        if (str_set(&p->volumes.v[i].snapshot_id, json_str_or(v, "snapshot_id", NULL),
+                    e) < 0 ||
+            str_set(&p->volumes.v[i].copy_of, json_str_or(v, "copy_of", NULL), e) < 0)
+            return -1;
     }
     return 0;
 }

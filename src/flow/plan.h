@@ -14,6 +14,8 @@ struct plan_volume {
     char *name;            /* owned: of the source's disk */
     uint64_t source_bytes; /* of the source's disk */
     uint64_t size_gib;     /* of the volume: rounded up */
+    char *snapshot_id; /* owned: what the volume is made of; NULL: it begins empty… */
+    char *copy_of;     /* …or, owned: a volume it is a copy of */
 };
 
 /* All strings are owned; "" or NULL where nothing applies. */

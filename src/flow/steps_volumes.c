@@ -32,10 +32,43 @@ int volume_id_of(struct job *job, size_t i, char **ret, struct err *e)
 
 /* ---- create-volumes ---- */
 
+/* Empty, of a snapshot, or a copy. */
+static int make_volume(struct restore_ctx *ctx, const struct plan_volume *pv,
+                       const char *token, struct ec2_tags_in tags, struct ec2_volume *ret,
+                       struct err *e)
+{
+    const struct restore_params *p = ctx->params;
+
+    if (pv->copy_of)
+        return ec2_copy_volumes(ctx->aws,
+                                &(struct ec2_copy_volumes_in){
+                                    .source_volume_id = pv->copy_of,
+                                    .type = ctx->plan->volume_type,
+                                    .iops = p->iops,
+                                    .throughput_mibps = p->throughput,
+                                    .client_token = token,
+                                    .tags = tags,
+                                },
+                                ret, e);
+    return ec2_create_volume(ctx->aws,
+                             &(struct ec2_create_volume_in){
+                                 .zone = ctx->plan->zone,
+                                 .type = ctx->plan->volume_type,
+                                 .size_gib = pv->size_gib,
+                                 .iops = p->iops,
+                                 .throughput_mibps = p->throughput,
+                                 .encrypted = p->encrypted ? EC2_YES : EC2_DEFAULT,
+                                 .kms_key_id = p->kms_key,
+                                 .snapshot_id = pv->snapshot_id,
+                                 .client_token = token,
+                                 .tags = tags,
+                             },
+                             ret, e);
+}
+
 static int create_one(struct job *job, struct restore_ctx *ctx, size_t i, struct err *e)
 {
     const struct plan_volume *pv = &ctx->plan->volumes.v[i];
-    const struct restore_params *p = ctx->params;
     auto_job_resource struct job_resource r = {0};
     auto_tag_set struct tag_set tags = {0};
     auto_free char *name = str_fmt(e, "%s disk %zu", ctx->plan->name, i + 1);
@@ -53,19 +86,7 @@ static int create_one(struct job *job, struct restore_ctx *ctx, size_t i, struct
     /* A new volume: what an earlier, vanished one held durably counts no more. */
     if (job_ranges_forget(job, (uint32_t)i, e) < 0)
         return -1;
-    rc = ec2_create_volume(ctx->aws,
-                           &(struct ec2_create_volume_in){
-                               .zone = ctx->plan->zone,
-                               .type = ctx->plan->volume_type,
-                               .size_gib = pv->size_gib,
-                               .iops = p->iops,
-                               .throughput_mibps = p->throughput,
-                               .encrypted = p->encrypted ? EC2_YES : EC2_DEFAULT,
-                               .kms_key_id = p->kms_key,
-                               .client_token = r.token,
-                               .tags = tag_set_in(&tags),
-                           },
-                           &v, e);
+    rc = make_volume(ctx, pv, r.token, tag_set_in(&tags), &v, e);
     if (rc < 0)
         return err_prefix(e, "volume for disk %zu (%s)", i + 1, pv->name);
     rc = job_resource_made(job, key, v.id, NULL, e);

@@ -4,7 +4,7 @@
  * Our description is JSON in a blob of its own, listed (and so signed and encrypted) like
  * any other file:
  *   {"version": 1, "name", "guest_id", "cpus", "memory_bytes", "firmware", "secure_boot",
- *    "disks": [{"archive", "name", "controller", "unit"}],
+ *    "disks": [{"archive", "name", "controller", "unit", "origin"}],
  *    "nics": [{"mac", "model", "network"}]} */
 #include "repo/private.h"
 
@@ -59,7 +59,9 @@ static int parse_disks(const json_t *a, struct described *d, struct err *e)
             return err_set(e, ERR_INPUT, "'%.200s' is not an archive's name", archive);
         if (add_disk(d, archive, json_str_or(o, "name", archive),
                      (uint32_t)json_u64_or(o, "controller", 0),
-                     (uint32_t)json_u64_or(o, "unit", i), e) < 0)
+                     (uint32_t)json_u64_or(o, "unit", i), e) < 0 ||
+            str_set(&d->machine->disks.v[i].origin, json_str_or(o, "origin", NULL), e) <
+                0)
             return -1;
     }
     return 0;
@@ -127,10 +129,11 @@ static int pack_disks(const struct machine *m, const struct strv *archives, json
         const struct machine_disk *x = i < m->disks.n ? &m->disks.v[i] : NULL;
 
         if (json_add(out,
-                     json_pack("{s:s,s:s,s:I,s:I}", "archive", archives->v[i], "name",
-                               x ? x->name : archives->v[i], "controller",
+                     json_pack("{s:s,s:s,s:I,s:I,s:s*}", "archive", archives->v[i],
+                               "name", x ? x->name : archives->v[i], "controller",
                                (json_int_t)(x ? x->controller : 0), "unit",
-                               (json_int_t)(x ? x->unit : i)),
+                               (json_int_t)(x ? x->unit : i), "origin",
+                               x ? x->origin : NULL),
                      e) < 0)
             return -1;
     }
@@ -218,6 +221,7 @@ static int drop_missing(const struct repo_manifest *m, struct described *d, stru
         if (!there) {
             free(d->archives.v[i]);
             free(d->machine->disks.v[i].name);
+            free(d->machine->disks.v[i].origin);
             continue;
         }
         d->archives.v[kept] = d->archives.v[i];
@@ -289,11 +293,13 @@ static int copy_disks(struct repo_point *p, struct machine *out, struct err *e)
         struct machine_disk x = p->machine->disks.v[i], *c;
 
         x.name = NULL;
+        x.origin = NULL;
         x.source = NULL;
         if (vec_push(&out->disks, x, e) < 0)
             return -1;
         c = &out->disks.v[i];
         if (str_set(&c->name, p->machine->disks.v[i].name, e) < 0 ||
+            str_set(&c->origin, p->machine->disks.v[i].origin, e) < 0 ||
             repo_source_new(p, i, &c->source, e) < 0)
             return -1;
     }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "sync/failover_schedule.h"
 #include "sync/retention.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct watch {
     const struct flow_env *env;
     struct journal *journal; /* owned */
     struct turns turns;
+    struct test_runner tests;
     int inotify; /* owned; -1: none */
 };
 
@@ -296,10 +298,21 @@ static int pause_ms(const struct watch *w)
     return (int)(least / NS_PER_MS) + 1;
 }
 
+static int run_tests(struct watch *w, struct err *e)
+{
+    auto_strv struct strv names = {0};
+
+    vec_foreach (t, &w->turns)
+        if (strv_add(&names, (*t)->name, e) < 0)
+            return -1;
+    return test_runner_turn(&w->tests, w->journal, &names, w->how->many.program, w->env,
+                            e);
+}
+
 static int serve(struct watch *w, struct err *e)
 {
     while (!cancel_requested(w->env->cancel)) {
-        if (refresh(w, e) < 0 || start_due(w, e) < 0 ||
+        if (refresh(w, e) < 0 || start_due(w, e) < 0 || run_tests(w, e) < 0 ||
             turns_poll(&w->turns, w->env->cancel, w->inotify, pause_ms(w), e) < 0)
             return -1;
         take_events(w);
@@ -311,7 +324,7 @@ static int serve(struct watch *w, struct err *e)
 
 int sync_watch(const struct sync_watch *how, const struct flow_env *env, struct err *e)
 {
-    struct watch w = {.how = how, .env = env, .inotify = -1};
+    struct watch w = {.how = how, .env = env, .tests = TEST_RUNNER_INIT, .inotify = -1};
     int r;
 
     if (journal_open(env->journal_path, &w.journal, e) < 0)
@@ -323,6 +336,7 @@ int sync_watch(const struct sync_watch *how, const struct flow_env *env, struct 
     r = serve(&w, e);
     if (turns_running(&w.turns))
         log_info("stopping: %zu passes are asked to end", turns_running(&w.turns));
+    test_runner_stop(&w.tests);
     turns_stop(&w.turns);
     turns_release(&w.turns);
     if (w.inotify >= 0)

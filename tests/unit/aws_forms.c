@@ -100,15 +100,32 @@ static void images(struct aws *aws, struct err *e)
                                           .n_mappings = 2,
                                           .client_token = "t",
                                           .tags = tags};
+    struct ec2_create_snapshots_in all = {
+        .instance_id = "i-1", .description = "d", .client_token = "t", .tags = tags};
+    struct ec2_snapshots many;
     struct ec2_snapshot s;
     char *id;
     int n = 0;
 
     n += ec2_create_snapshot(aws, &snapshot, &s, e);
+    n += ec2_create_snapshots(aws, &all, &many, e);
     n += ec2_delete_snapshot(aws, "snap-1", true, e);
     n += ec2_register_image(aws, &image, &id, e);
     n += ec2_deregister_image(aws, "ami-1", true, e);
-    assert_int_equal(n, -4);
+    assert_int_equal(n, -5);
+}
+
+static void groups(struct aws *aws, struct err *e)
+{
+    struct ec2_create_security_group_in in = {
+        .name = "n", .description = "d", .vpc_id = "vpc-1", .tags = tags};
+    char *id;
+    int n = 0;
+
+    n += ec2_create_security_group(aws, &in, &id, e);
+    n += ec2_revoke_default_egress(aws, "sg-1", e);
+    n += ec2_delete_security_group(aws, "sg-1", true, e);
+    assert_int_equal(n, -3);
 }
 
 static void imports(struct aws *aws, struct err *e)
@@ -198,6 +215,7 @@ static void run(struct aws *aws, struct err *e)
 
 static void instances(struct aws *aws, struct err *e)
 {
+    struct buf image = BUF_INIT;
     char *text;
     size_t len;
     int n = 0;
@@ -211,9 +229,10 @@ static void instances(struct aws *aws, struct err *e)
     n += ec2_modify_instance_type(aws, "i-1", "m5.large", true, e);
     n += ec2_modify_security_groups(aws, "i-1", EC2_STRS("sg-1"), true, e);
     n += ec2_get_console_output(aws, "i-1", true, &text, &len, e);
+    n += ec2_get_console_screenshot(aws, "i-1", &image, e);
     n += ec2_create_tags(aws, EC2_STRS("vol-1", "snap-1"), tags, true, e);
     n += ec2_delete_tags(aws, EC2_STRS("vol-1"), tags, true, e);
-    assert_int_equal(n, -11);
+    assert_int_equal(n, -12);
 }
 
 static void lists(struct aws *aws, struct err *e)
@@ -281,6 +300,7 @@ int main(void)
     aws = aws_env_client(fake);
     volumes(aws, &e);
     images(aws, &e);
+    groups(aws, &e);
     run(aws, &e);
     instances(aws, &e);
     lists(aws, &e);

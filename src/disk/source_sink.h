@@ -1,0 +1,13 @@
+/* What a sink holds, as a source: an attached volume to be read. */
+#ifndef HOTADD_DISK_SOURCE_SINK_H
+#define HOTADD_DISK_SOURCE_SINK_H
+
+#include "disk/sink.h"
+#include "disk/source.h"
+
+/* Every unit is data: what is zero shows when it is read. The sink is given over; it
+ * stays the caller's on failure. Nobody may write to it meanwhile. */
+int source_sink_new(struct sink *sink, struct source **ret,
+                    struct err *e) err_warn_unused;
+
+#endif
