@@ -1,6 +1,7 @@
 /* What the monitor reads of a journal: who watches sees each change once and cheaply. */
 #include "journal_test.h"
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -183,9 +184,46 @@ static void test_values_are_read_without_a_claim(void **state)
                  ERR_NOT_FOUND, "j-20260101-0000");
 }
 
-int main(void)
+/* In a process of its own that shares nothing with ours, SQLite's memory of locks least
+ * of all: so not by fork alone. */
+static int add_job(const char *path)
+{
+    auto_journal struct journal *j = NULL;
+    auto_job struct job *job = NULL;
+    json_auto_t *params = json_object();
+    struct err e;
+
+    return journal_open(path, &j, &e) < 0 ||
+           job_create(j, "convert", "another's", params, &job, &e) < 0;
+}
+
+/* Opening a journal a second time must not cost the first connection its locks: another
+ * process, ending, would remove the WAL that it reads and writes. */
+static void test_two_connections_of_a_process_keep_their_locks(void **state)
+{
+    struct journal_dir *d = *state;
+    auto_journal struct journal *first = NULL, *second = NULL;
+    auto_job struct job *own = NULL;
+    auto_job_infos struct job_infos seen = {0};
+
+    assert_ok(journal_open(d->path, &first, e));
+    assert_ok(journal_open(d->path, &second, e));
+    for (int i = 0; i < 3; i++) {
+        const char *const argv[] = {"/proc/self/exe", d->path, NULL};
+        auto_buf struct buf out = BUF_INIT;
+
+        assert_ok(child_run(argv, 100, &out, NULL, 60 * NS_PER_S, e));
+    }
+    new_job(second, "own", &own);
+    assert_ok(journal_jobs(first, &seen, e));
+    assert_int_equal(seen.n, 4);
+}
+
+int main(int argc, char **argv)
 {
     log_setup("test", LOG_QUIET, LOG_TEXT);
+    if (argc == 2)
+        return add_job(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_the_version_changes_with_commits_of_others_only, set_up, tear_down),
@@ -197,6 +235,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_disks_tell_their_own_progress, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_two_connections_of_a_process_keep_their_locks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values_are_read_without_a_claim, set_up,
                                         tear_down),
     };
