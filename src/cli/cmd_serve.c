@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define DEFAULT_LISTEN "127.0.0.1:8321"
@@ -38,12 +39,14 @@ static const struct option_def defs[] = {
     OPTION_END,
 };
 
-/* " --journal FILE" for commands that people copy, quoted for a shell. Owned. */
+/* " --journal FILE" for commands that people copy, quoted for a shell; nothing where the
+ * environment says it, to them as to us. Owned. */
 static int mend_tail(const char *journal, char **ret, struct err *e)
 {
+    const char *said = getenv("HOTADD_JOURNAL");
     auto_buf struct buf b = BUF_INIT;
 
-    if (journal) {
+    if (journal && !(said && str_eq(said, journal))) {
         buf_adds(&b, " --journal '");
         for (const char *c = journal; *c; c++)
             if (*c == '\'')

@@ -40,11 +40,10 @@ static const struct route routes[] = {
     {REQUEST_GET, "api/v1/jobs/*", GUARD_TOKEN, api_job},
     {REQUEST_GET, "api/v1/jobs/*/events", GUARD_TOKEN, api_job_events},
     {REQUEST_GET, "api/v1/jobs/*/console", GUARD_TOKEN, api_job_console},
+    {REQUEST_GET, "api/v1/jobs/*/screenshot", GUARD_TOKEN, api_job_screenshot},
     {REQUEST_POST, "api/v1/jobs/*/actions/*", GUARD_ACT, api_job_act},
     {REQUEST_GET, "api/v1/syncs", GUARD_TOKEN, api_syncs},
     {REQUEST_GET, "api/v1/syncs/*", GUARD_TOKEN, api_sync},
-    {REQUEST_GET, "api/v1/syncs/*/tests/*/console", GUARD_TOKEN, api_sync_console},
-    {REQUEST_GET, "api/v1/syncs/*/tests/*/screenshot", GUARD_TOKEN, api_sync_screenshot},
     {REQUEST_POST, "api/v1/syncs/*/actions/*", GUARD_ACT, api_sync_act},
     {REQUEST_GET, "api/v1/actions", GUARD_TOKEN, api_actions},
 };

@@ -43,7 +43,7 @@ int api_reply_json(struct reply *rp, unsigned status, const json_t *value,
 int api_reply_text(struct reply *rp, const char *text, struct err *e) err_warn_unused;
 
 api_call api_jobs, api_job, api_job_events, api_job_console, api_events, api_stream;
-api_call api_syncs, api_sync, api_sync_console, api_sync_screenshot;
+api_call api_syncs, api_sync, api_job_screenshot;
 api_call api_job_act, api_sync_act, api_actions;
 
 #endif

@@ -1,6 +1,7 @@
 /* Jobs, their events, and what they left as evidence; see api.h. */
 #include "web/api.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "web/describe.h"
@@ -43,19 +44,29 @@ int api_jobs(struct api *a, const struct request *rq, const struct strv *names,
     return o ? api_reply_json(rp, 200, o, e) : err_nomem(e);
 }
 
-/* What steps kept: the instance with its checks and console, and what was changed in the
- * guest. */
+/* What steps kept: the instance with its checks and console, what was changed in the
+ * guest, and how a test went. */
 static int add_evidence(struct api *a, const char *id, json_t *o, struct err *e)
 {
     static const struct {
         const char *value, *member;
-    } kept[] = {{"result", "instance"}, {"guest-report", "guest_report"}};
+    } kept[] = {{"result", "instance"},
+                {"guest-report", "guest_report"},
+                {"evidence", "evidence"}};
 
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         json_t *v = NULL;
 
-        if (journal_value(a->journal, id, kept[i].value, &v, e) < 0 ||
-            json_put(o, kept[i].member, v ? v : json_null(), e) < 0)
+        if (journal_value(a->journal, id, kept[i].value, &v, e) < 0)
+            return -1;
+        /* Pictures have an address of their own. */
+        if (json_is_string(json_object_get(v, "screenshot_base64")) &&
+            (json_object_del(v, "screenshot_base64") < 0 ||
+             json_put(v, "screenshot", json_true(), e) < 0)) {
+            json_decref(v);
+            return -1;
+        }
+        if (json_put(o, kept[i].member, v ? v : json_null(), e) < 0)
             return -1;
     }
     return 0;
@@ -119,20 +130,67 @@ int api_events(struct api *a, const struct request *rq, const struct strv *names
     return reply_events(&v, rp, e);
 }
 
+/* A restore keeps its machine as "result", a test failover as "evidence". Borrowed from
+ * *value. */
+static int find_evidence(struct api *a, const char *id, const char *const members[2],
+                         json_t **value, const char **ret, struct err *e)
+{
+    static const char *const kept[] = {"result", "evidence"};
+
+    if (api_journal(a, e) < 0)
+        return -1;
+    for (size_t i = 0; i < 2; i++) {
+        json_decref(*value);
+        *value = NULL;
+        if (journal_value(a->journal, id, kept[i], value, e) < 0)
+            return -1;
+        *ret = json_str_or(*value, members[i], NULL);
+        if (*ret && **ret)
+            return 0;
+    }
+    return err_set(e, ERR_NOT_FOUND, "job %s has no %s", id, members[0]);
+}
+
 /* GET /api/v1/jobs/ID/console: the end of the instance's console, as text. */
 int api_job_console(struct api *a, const struct request *rq, const struct strv *names,
                     struct reply *rp, struct err *e)
 {
-    json_auto_t *result = NULL;
-    const char *text;
+    static const char *const members[] = {"console", "console"};
+    json_auto_t *value = NULL;
+    const char *text = NULL;
 
-    if (api_journal(a, e) < 0 ||
-        journal_value(a->journal, names->v[0], "result", &result, e) < 0)
+    if (find_evidence(a, names->v[0], members, &value, &text, e) < 0)
         return -1;
-    text = json_str_or(result, "console", NULL);
-    if (!text)
-        return err_set(e, ERR_NOT_FOUND, "job %s has no console text", names->v[0]);
     return api_reply_text(rp, text, e);
+}
+
+/* The picture came from outside: only what begins like one is given a picture's type. */
+static const char *picture_type(const struct buf *b)
+{
+    if (b->len > 8 && memcmp(b->data, "\x89PNG\r\n\x1a\n", 8) == 0)
+        return "image/png";
+    if (b->len > 3 && memcmp(b->data, "\xff\xd8\xff", 3) == 0)
+        return "image/jpeg";
+    return NULL;
+}
+
+/* GET /api/v1/jobs/ID/screenshot */
+int api_job_screenshot(struct api *a, const struct request *rq, const struct strv *names,
+                       struct reply *rp, struct err *e)
+{
+    static const char *const members[] = {"screenshot", "screenshot_base64"};
+    json_auto_t *value = NULL;
+    const char *text = NULL;
+
+    if (find_evidence(a, names->v[0], members, &value, &text, e) < 0 ||
+        base64_decode(text, strlen(text), &rp->body, e) < 0 ||
+        buf_check(&rp->body, e) < 0)
+        return -1;
+    rp->type = picture_type(&rp->body);
+    if (!rp->type)
+        return err_set(e, ERR_NOT_FOUND, "the screenshot is neither PNG nor JPEG");
+    rp->status = 200;
+    return 0;
 }
 
 /* GET /api/v1/stream */

@@ -6,25 +6,26 @@
 #include "base/str.h"
 
 /* Which commands go on with a job and take it back. Passes and failovers belong to their
- * sync: its commands finish or undo them. */
+ * sync, whose commands take its name. */
 struct way_out {
-    const char *kind, *resume, *undo;
-    bool of_sync; /* the commands take the sync's name */
+    const char *kind, *resume,
+        *undo;                   /* undo NULL: the next run finishes or replaces it */
+    bool resume_sync, undo_sync; /* by the sync's name, not the job's id */
 };
 
 static struct way_out way_out_of(const char *kind)
 {
     static const struct way_out ways[] = {
-        {"sync", "sync run", NULL, true},
-        {"test-failover", "sync test", NULL, true},
-        {"failover", "sync failover", "sync undo-failover", true},
-        {"failback", "sync failback", NULL, true},
+        {"sync", "sync run", NULL, true, true},
+        {"test-failover", "sync test", "undo", true, false},
+        {"failover", "sync failover", "sync undo-failover", true, true},
+        {"failback", "sync failback", NULL, true, true},
     };
 
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         if (str_eq(ways[i].kind, kind))
             return ways[i];
-    return (struct way_out){kind, "resume", "undo", false};
+    return (struct way_out){kind, "resume", "undo", false, false};
 }
 
 /* What the kind of an error asks for before a second try; the message has the details. */
@@ -79,7 +80,7 @@ static int add_mends(json_t *list, const struct job_info *i, const char *tail,
                      struct err *e)
 {
     struct way_out way = way_out_of(i->kind);
-    const char *target = way.of_sync ? json_str_or(i->params, "sync", i->title) : i->id;
+    const char *sync = json_str_or(i->params, "sync", i->title);
     size_t made = count_made(i);
     char does[160];
 
@@ -87,7 +88,8 @@ static int add_mends(json_t *list, const struct job_info *i, const char *tail,
         snprintf(does, sizeof does,
                  "Goes on%s%s; data that is durable is not copied again.",
                  i->error_step ? " from " : "", i->error_step ? i->error_step : "");
-        if (add_mend(list, "resume", does, way.resume, target, tail, e) < 0)
+        if (add_mend(list, "resume", does, way.resume, way.resume_sync ? sync : i->id,
+                     tail, e) < 0)
             return -1;
     }
     if (!way.undo)
@@ -97,7 +99,7 @@ static int add_mends(json_t *list, const struct job_info *i, const char *tail,
              made == 1 ? "" : "s", made == 1 ? "it is" : "they are");
     return add_mend(list, "undo",
                     made ? does : "Closes the job, which has made nothing that is left.",
-                    way.undo, target, tail, e);
+                    way.undo, way.undo_sync ? sync : i->id, tail, e);
 }
 
 /* null when nothing is wrong. */

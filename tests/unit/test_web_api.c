@@ -471,32 +471,56 @@ static int fake_show(void *ctx, const char *name, json_t **ret, struct err *e)
 {
     if (!str_eq(name, "web"))
         return err_set(e, ERR_NOT_FOUND, "there is no sync %s", name);
-    *ret = json_pack("{s:s, s:[{s:s, s:s, s:s}, {s:s, s:s}]}", "name", "web", "tests",
-                     "job", "j-1", "console", "up", "screenshot",
-                     "iVBORw0KGgoAAA==", "job", "j-2", "screenshot", "PHNjcmlwdD4=");
+    *ret = json_pack("{s:s, s:s}", "name", "web", "state", "active");
     return *ret ? 0 : err_nomem(e);
 }
 
 static const struct web_syncs fake = {fake_list, fake_show, NULL};
 
-static void test_syncs_pass_through_and_pictures_have_addresses(void **state)
+static void test_syncs_pass_through(void **state)
 {
     struct fixture *f = *state;
 
     assert_int_equal(get(f, "/api/v1/syncs/web"), 404);
+    assert_int_equal(get(f, "/api/v1/syncs"), 200);
+    assert_string_equal(buf_str(&f->rp.body), "{\"syncs\":[]}\n");
     f->o.syncs = &fake;
     assert_int_equal(get(f, "/api/v1/syncs/web"), 200);
+    assert_non_null(strstr(buf_str(&f->rp.body), "\"state\":\"active\""));
+    assert_int_equal(get(f, "/api/v1/syncs/other"), 404);
+}
+
+static void set_screenshot(struct job *job, const char *base64)
+{
+    json_auto_t *evidence = json_pack("{s:s, s:s, s:b}", "console", "up",
+                                      "screenshot_base64", base64, "booted", 1);
+
+    assert_ok(job_value_set(job, "evidence", evidence, e));
+}
+
+static void test_pictures_have_addresses_and_are_pictures(void **state)
+{
+    struct fixture *f = *state;
+    auto_job struct job *job = NULL;
+    char path[100], picture[100];
+
+    new_job(f, "web01", &job);
+    snprintf(path, sizeof path, "/api/v1/jobs/%s", job_id(job));
+    snprintf(picture, sizeof picture, "%s/screenshot", path);
+    assert_int_equal(get(f, picture), 404);
+    set_screenshot(job, "iVBORw0KGgoAAA==");
+    assert_int_equal(get(f, path), 200);
     assert_non_null(strstr(buf_str(&f->rp.body), "\"screenshot\":true"));
     assert_null(strstr(buf_str(&f->rp.body), "iVBOR"));
-    assert_int_equal(get(f, "/api/v1/syncs/other"), 404);
-    assert_int_equal(get(f, "/api/v1/syncs/web/tests/j-1/screenshot"), 200);
+    assert_int_equal(get(f, picture), 200);
     assert_string_equal(f->rp.type, "image/png");
     assert_int_equal(f->rp.body.len, 10);
     /* "<script>" is no picture, whatever its place says. */
-    assert_int_equal(get(f, "/api/v1/syncs/web/tests/j-2/screenshot"), 404);
-    assert_int_equal(get(f, "/api/v1/syncs/web/tests/j-1/console"), 200);
+    set_screenshot(job, "PHNjcmlwdD4=");
+    assert_int_equal(get(f, picture), 404);
+    snprintf(picture, sizeof picture, "%s/console", path);
+    assert_int_equal(get(f, picture), 200);
     assert_string_equal(buf_str(&f->rp.body), "up");
-    assert_int_equal(get(f, "/api/v1/syncs/web/tests/j-2/console"), 404);
 }
 
 static void test_failover_runs_the_command_with_checked_words(void **state)
@@ -574,7 +598,8 @@ int main(void)
         API_TEST(test_evidence_is_told),
         API_TEST(test_an_action_wants_the_name_and_runs_hotadd),
         API_TEST(test_what_an_action_said_is_kept),
-        API_TEST(test_syncs_pass_through_and_pictures_have_addresses),
+        API_TEST(test_syncs_pass_through),
+        API_TEST(test_pictures_have_addresses_and_are_pictures),
         API_TEST(test_failover_runs_the_command_with_checked_words),
         API_TEST(test_metrics_escape_labels_and_follow_the_naming_rules),
     };

@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { get } from "./api.js";
 import { bytes, date, duration, now, seconds, when } from "./format.js";
-import { bar, empty, jobChip, log, paceWords, problem } from "./parts.js";
+import { bar, chip, empty, jobChip, log, paceWords, problem } from "./parts.js";
 import { changed, store } from "./store.js";
 
 let shown = { id: null, detail: null, lines: [], error: null, loading: false, again: false };
@@ -68,6 +68,15 @@ function instance(i) {
     i.console ? h("div", { class: "stack tight" }, h("h3", null, "Its console"), h("pre", { class: "console", tabindex: "0", role: "region", "aria-label": "Console text" }, i.console)) : h("p", { class: "muted" }, "It wrote nothing to its serial console."));
 }
 
+function evidence(id, v) {
+  if (!v) return null;
+  return h("section", { class: "card stack", "data-key": "evidence" },
+    h("div", { class: "head" }, h("h2", null, "How the test went"), v.booted ? chip("ok", "booted") : chip("bad", "did not boot")),
+    v.error && h("p", null, v.error),
+    v.screenshot && h("img", { class: "screen", src: `/api/v1/jobs/${id}/screenshot`, alt: "The machine's screen" }),
+    v.console ? h("pre", { class: "console", tabindex: "0", role: "region", "aria-label": "Console text" }, v.console) : null);
+}
+
 function resources(detail) {
   if (!detail?.resources.length) return null;
   return h("section", { class: "card", "data-key": "resources" }, h("h2", null, "What it made"),
@@ -105,13 +114,14 @@ export function jobView(id) {
       h("p", { class: "muted" }, `${job.kind} · `, h("code", null, job.id), " · began ", date(job.created), " · changed ", when(job.updated))),
     problem(job),
     h("section", { class: "card stack tight", "aria-label": "Progress", "data-key": "progress" },
-      bar(job, true), h("p", { class: "muted small" }, paceWords(job)), figures(job)),
+      bar(job, true), paceWords(job) ? h("p", { class: "muted small" }, paceWords(job)) : null, figures(job)),
     h("div", { class: "two", "data-key": "two" },
       h("div", { class: "stack" },
         h("section", { class: "card", "data-key": "steps" }, h("h2", null, "Steps"),
           job.steps.length ? h("ol", { class: "steps" }, job.steps.map(stepItem)) : h("p", { class: "muted" }, "It has not begun a step yet.")),
         disks(detail), resources(detail)),
       h("div", { class: "stack" },
+        evidence(id, detail?.evidence),
         instance(detail?.instance),
         h("section", { class: "card", "data-key": "log" }, h("h2", null, "Events"), log(lines)),
         guestReport(detail?.guest_report), words(detail?.params))));

@@ -57,14 +57,15 @@ export function command(text) {
 export function problem(job) {
   const p = job.problem;
   if (!p) return null;
-  const direct = !["sync", "test-failover", "failover", "failback"].includes(job.kind);
+  // Passes and failovers are gone on with at their replica's page.
+  const direct = (m) => `${m.command} `.startsWith(`hotadd ${m.action} ${job.id} `);
   return h("section", { class: `card problem${p.what === "failed" ? "" : " soft"}`, "aria-label": "What is wrong", "data-key": "problem" },
     h("h2", null, p.step ? `${p.step}: ${p.what}` : p.what.replace(/^./, (c) => c.toUpperCase())),
     h("p", { class: "message" }, p.message),
     p.hint && h("p", { class: "muted" }, p.hint),
     h("ul", { class: "mend" }, p.mend.map((m) => h("li", { "data-key": m.action },
       command(m.command),
-      !store.about?.read_only && direct && h("button", {
+      !store.about?.read_only && direct(m) && h("button", {
         type: "button", class: m.action === "resume" ? "primary" : "", "data-act": `job-${m.action}`,
         "data-id": job.id, "data-title": job.title,
       }, m.action === "resume" ? "Resume" : "Undo…"),

@@ -96,15 +96,13 @@ function points(sync) {
       : h("p", { class: "muted" }, "There is none yet: the first pass makes one."));
 }
 
-const testName = (t) => t.job ?? t.id ?? "";
-
 function testItem(sync, t) {
-  const good = t.ok ?? t.passed ?? !t.error, base = `/api/v1/syncs/${encodeURIComponent(sync.name)}/tests/${encodeURIComponent(testName(t))}`;
-  return h("li", { class: "stack tight", "data-key": testName(t) },
-    h("div", { class: "head" }, good ? chip("ok", "booted") : chip("bad", "did not boot"), t.time ?? t.ended ? date(t.time ?? t.ended) : null,
-      h("span", { class: "muted small" }, [t.status_checks && `status checks ${t.status_checks}`, t.boot_s && `up after ${duration(t.boot_s)}`].filter(Boolean).join(" · "))),
-    t.error && h("p", null, t.error.message ?? t.error),
-    t.screenshot && h("img", { class: "screen", src: `${base}/screenshot`, alt: `Screen of the test of ${sync.name}`, loading: "lazy" }),
+  return h("li", { class: "stack tight", "data-key": t.job },
+    h("div", { class: "head" }, t.booted ? chip("ok", "booted") : chip("bad", "did not boot"), t.ended ? date(t.ended) : null,
+      h("span", { class: "muted small" }, t.point ? ["point ", date(t.point.slice(t.point.indexOf("@") + 1))] : null, t.seconds ? ` · ${duration(t.seconds)}` : null),
+      h("a", { class: "end small", href: `#/jobs/${t.job}` }, "Evidence")),
+    t.error && h("p", null, t.error),
+    t.kept && h("p", { class: "small" }, "The machine was kept: ", h("code", null, t.instance_id), " ", command(`hotadd undo --done ${t.job}`)),
     t.console ? h("details", { "data-key": "console" }, h("summary", null, "Console text"), h("pre", { class: "console", tabindex: "0" }, t.console)) : null);
 }
 
