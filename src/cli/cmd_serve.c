@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "cli/command.h"
+#include "sync/sync.h"
 #include "web/web.h"
 
 #include <errno.h>
@@ -38,6 +39,50 @@ static const struct option_def defs[] = {
     COMMON_OPTIONS(struct serve_options),
     OPTION_END,
 };
+
+/* ---- Live Sync, as the monitor asks for it ---- */
+
+static int list_syncs(void *ctx, json_t **ret, struct err *e)
+{
+    return sync_list(ctx, ret, e);
+}
+
+static enum sync_state state_by_name(const char *name)
+{
+    for (int s = SYNC_NEW; s < SYNC_STATES; s++)
+        if (str_eq(name, sync_state_name((enum sync_state)s)))
+            return (enum sync_state)s;
+    return SYNC_DELETING; /* which nothing but delete may follow */
+}
+
+/* For each command null, or why it cannot be given now and what to do instead. */
+static int add_commands(json_t *sync, const char *name, struct err *e)
+{
+    enum sync_state state = state_by_name(json_str_or(sync, "state", ""));
+    json_auto_t *o = json_object();
+
+    for (int c = SYNC_RUN; c < SYNC_COMMANDS; c++) {
+        struct err why = ERR_INIT;
+        bool may = sync_allowed(name, state, (enum sync_command)c, &why) == 0;
+
+        if (json_put(o, sync_command_name((enum sync_command)c),
+                     may ? json_null() : json_string(why.msg), e) < 0)
+            return -1;
+    }
+    return json_put(sync, "commands", json_incref(o), e);
+}
+
+static int show_sync(void *ctx, const char *name, json_t **ret, struct err *e)
+{
+    json_auto_t *o = NULL;
+
+    if (sync_show(name, ctx, &o, e) < 0 || add_commands(o, name, e) < 0)
+        return -1;
+    *ret = json_incref(o);
+    return 0;
+}
+
+/* ---- the command ---- */
 
 /* " --journal FILE" for commands that people copy, quoted for a shell; nothing where the
  * environment says it, to them as to us. Owned. */
@@ -101,6 +146,7 @@ static int serve(const struct serve_options *o, struct err *e)
     struct flow_env env = command_begin(&o->common);
     const char *place = o->listen ? o->listen : DEFAULT_LISTEN;
     auto_free char *tail = NULL;
+    struct web_syncs syncs = {list_syncs, show_sync, &env};
     char program[PATH_MAX];
     struct web_options wo = {.listen = place,
                              .token_file = o->token_file,
@@ -109,7 +155,8 @@ static int serve(const struct serve_options *o, struct err *e)
                              .tls_key = o->tls_key,
                              .journal_path = env.journal_path,
                              .program = program,
-                             .read_only = o->read_only};
+                             .read_only = o->read_only,
+                             .syncs = &syncs};
     struct web *w = NULL;
     int r;
 

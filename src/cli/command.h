@@ -38,6 +38,7 @@ int cmd_key(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_sync(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Options that every command takes. */

@@ -15,6 +15,7 @@ static const struct command commands[] = {
     {"verify", "read recovery points and say what is damaged", cmd_verify},
     {"forget", "remove a recovery point", cmd_forget},
     {"key", "make or show a key for encrypted backups", cmd_key},
+    {"sync", "Live Sync: keep replicas fresh from each backup", cmd_sync},
     {"jobs", "list jobs, or show one", cmd_jobs},
     {"resume", "go on with a job that failed or was interrupted", cmd_resume},
     {"undo", "remove what a job made", cmd_undo},

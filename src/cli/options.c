@@ -286,3 +286,13 @@ void options_release(const struct option_def *defs, void *values)
         }
     }
 }
+
+int option_set(const struct option_def *defs, void *values, const char *name,
+               const char *text, const char *where, struct err *e)
+{
+    const struct option_def *d = find_def(defs, name);
+
+    if (!d)
+        return err_set(e, ERR_USAGE, "%s: there is no such option", where);
+    return set_value(d, values, text, false, where, e);
+}

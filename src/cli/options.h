@@ -48,6 +48,11 @@ int options_parse(int argc, char **argv, const struct command_help *help,
                   const struct option_def *defs, void *values, int *ret_first_arg,
                   struct err *e) err_warn_unused;
 
+/* Gives the option of that name the value, as a file or the command line would. `where`
+ * names the place in errors. ERR_USAGE: there is no such option. */
+int option_set(const struct option_def *defs, void *values, const char *name,
+               const char *text, const char *where, struct err *e) err_warn_unused;
+
 /* Releases the strings and lists that the table describes. */
 void options_release(const struct option_def *defs, void *values);
 

@@ -129,3 +129,8 @@ int restore_options_parse(int argc, char **argv, const struct command_help *help
         return -1;
     return restore_params_check(&o->params, e);
 }
+
+const struct option_def *restore_option_table(void)
+{
+    return defs;
+}

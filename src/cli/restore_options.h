@@ -14,6 +14,9 @@ struct restore_options {
 /* Fills o from the command line, with params.source made absolute. 1: --help. */
 int restore_options_parse(int argc, char **argv, const struct command_help *help,
                           struct restore_options *o, struct err *e) err_warn_unused;
+/* restore's table, for commands whose options struct begins with a struct
+ * restore_options. */
+const struct option_def *restore_option_table(void);
 void restore_options_release(struct restore_options *o);
 
 /* "file.ova" becomes absolute; URIs stay. Replaces *source. */

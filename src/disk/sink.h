@@ -49,6 +49,9 @@ DEFINE_AUTO_PTR(struct sink, sink_free)
 
 enum sink_zeros { SINK_ZEROS_UNKNOWN, SINK_KNOWN_ZERO };
 
+/* A sink that drops everything and is "zero" everywhere: to verify or digest a source. */
+int sink_drop_new(uint64_t size_bytes, struct sink **ret, struct err *e) err_warn_unused;
+
 /* A sink over a descriptor of a block device or regular file, opened by the caller for
  * reading and writing (O_DIRECT or not), and given over: free() closes it. Regular files
  * must have their full size already. Zeros go out as BLKZEROOUT or

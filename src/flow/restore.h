@@ -92,6 +92,13 @@ char *disk_key(char out[KEY_LEN], const char *kind, size_t i);
 /* The id of the volume of disk i: made by create-volumes. Owned. */
 int volume_id_of(struct job *job, size_t i, char **ret, struct err *e) err_warn_unused;
 
+/* Whether the job has begun to write disk i to that volume; note it before the first
+ * write can happen. */
+int volume_written_before(struct job *job, size_t i, const char *volume, bool *ret,
+                          struct err *e) err_warn_unused;
+int volume_note_written(struct job *job, size_t i, const char *volume,
+                        struct err *e) err_warn_unused;
+
 /* The attached device of disk i: path and identity. */
 int volume_device(struct job *job, const struct restore_ctx *ctx, size_t i,
                   struct proxy_device *ret, struct err *e) err_warn_unused;
@@ -117,6 +124,10 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
               struct aws *aws, const struct cancel *cancel,
               const struct progress *progress, struct plan *plan,
               struct err *e) err_warn_unused;
+
+/* The part of it that is about this machine: identity, zone, attach limit. */
+int preflight_proxy(const struct restore_params *params, struct aws *aws,
+                    struct plan *plan, struct err *e) err_warn_unused;
 
 /* How the guest is to be looked at and converted. The machine's firmware is for the
  * caller to add. */

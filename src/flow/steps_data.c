@@ -63,7 +63,7 @@ static int check_same_source(const struct machine *m, const struct plan *plan,
 
 /* The journal's value "written/N" holds the id of the volume that the job began to write
  * disk N to: set, durably, before the first write can happen. */
-static int written_before(struct job *job, size_t i, const char *volume, bool *ret,
+int volume_written_before(struct job *job, size_t i, const char *volume, bool *ret,
                           struct err *e)
 {
     json_auto_t *was = NULL;
@@ -75,7 +75,7 @@ static int written_before(struct job *job, size_t i, const char *volume, bool *r
     return 0;
 }
 
-static int note_written(struct job *job, size_t i, const char *volume, struct err *e)
+int volume_note_written(struct job *job, size_t i, const char *volume, struct err *e)
 {
     json_auto_t *now = json_string(volume);
     char name[KEY_LEN];
@@ -108,12 +108,12 @@ static int prepare_disk(struct copy *c, struct restore_ctx *ctx, size_t i, struc
     if (volume_id_of(c->job, i, &volume, e) < 0 ||
         job_disk_size(c->job, (uint32_t)i, pv->source_bytes, e) < 0 ||
         job_ranges(c->job, (uint32_t)i, &c->already[i], e) < 0 ||
-        written_before(c->job, i, volume, &ours, e) < 0 ||
+        volume_written_before(c->job, i, volume, &ours, e) < 0 ||
         volume_device(c->job, ctx, i, &device, e) < 0 ||
         proxy_device_open(&ctx->paths, &device, pv->size_gib * GIB,
                           ours ? PROXY_OURS : PROXY_FRESH, job_cancel(c->job), &d->sink,
                           e) < 0 ||
-        note_written(c->job, i, volume, e) < 0)
+        volume_note_written(c->job, i, volume, e) < 0)
         return -1;
     d->source = c->source.machine->disks.v[i].source;
     d->already = &c->already[i];

@@ -6,66 +6,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "disk/sink.h"
 #include "mover/mover.h"
 
 DEFINE_AUTO_PTR(struct repo_verify, repo_verify_free)
 #define auto_repo_verify auto_call(repo_verify_free_autop)
-
-/* ---- the sink ---- */
-
-static int drop_write(struct sink *s, const void *buf, size_t len, uint64_t offset,
-                      struct err *e)
-{
-    return 0;
-}
-
-static int drop_zero(struct sink *s, uint64_t offset, uint64_t len, struct err *e)
-{
-    return 0;
-}
-
-static int drop_flush(struct sink *s, struct err *e)
-{
-    return 0;
-}
-
-static int drop_read(struct sink *s, void *buf, size_t len, uint64_t offset,
-                     struct err *e)
-{
-    return err_set(e, ERR_UNSUPPORTED, "%s: nothing is kept here", s->desc);
-}
-
-static void drop_free(struct sink *s)
-{
-    free(s->desc);
-    free(s);
-}
-
-static int drop_new(uint64_t size_bytes, struct sink **ret, struct err *e)
-{
-    static const struct sink_ops ops = {.name = "drop",
-                                        .write = drop_write,
-                                        .zero = drop_zero,
-                                        .flush = drop_flush,
-                                        .read = drop_read,
-                                        .free = drop_free};
-    struct sink *s = mem_zalloc(1, sizeof *s, e);
-
-    if (!s)
-        return -1;
-    *s = (struct sink){.ops = &ops,
-                       .size_bytes = size_bytes,
-                       .align = 1,
-                       .fd = -1,
-                       .known_zero = true,
-                       .desc = str_dup("nowhere", e)};
-    if (!s->desc) {
-        free(s);
-        return -1;
-    }
-    *ret = s;
-    return 0;
-}
 
 /* ---- reading everything ---- */
 
@@ -80,7 +25,7 @@ static int read_all(struct source *chunks, const struct verify_params *p,
     auto_sink struct sink *sink = NULL;
     struct mover_disk disk;
 
-    if (drop_new(chunks->size_bytes, &sink, e) < 0)
+    if (sink_drop_new(chunks->size_bytes, &sink, e) < 0)
         return -1;
     disk = (struct mover_disk){.source = chunks, .sink = sink};
     return mover_run(&disk, 1, &opt, ret, e);

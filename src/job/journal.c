@@ -14,11 +14,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define APPLICATION_ID 0x48414444 /* "HADD" */
 #define BUSY_WAIT_MS   10000
 
-static const char schema[] =
+static const char schema_1[] =
     "CREATE TABLE job("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  id TEXT NOT NULL UNIQUE,"
@@ -102,6 +102,25 @@ static const char schema[] =
     "  UNIQUE(proxy, job, key)"
     ") STRICT, WITHOUT ROWID;";
 
+/* What version 2 adds: records (record.h). */
+static const char schema_2[] =
+    "CREATE TABLE record("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  kind TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  version INTEGER NOT NULL,"
+    "  body TEXT NOT NULL,"
+    "  created_s INTEGER NOT NULL,"
+    "  updated_s INTEGER NOT NULL,"
+    "  UNIQUE(kind, name)"
+    ") STRICT;"
+    "CREATE TABLE record_resource("
+    "  record INTEGER NOT NULL REFERENCES record(seq) ON DELETE CASCADE,"
+    "  cloud_id TEXT NOT NULL,"
+    "  PRIMARY KEY(record, cloud_id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX record_resource_cloud_id ON record_resource(cloud_id);";
+
 /* Makes the file with its mode and sees to it that its name survives a power loss.
  *
  * A file that is there is not opened: closing a descriptor of a file drops all of the
@@ -180,11 +199,14 @@ static int check_ours(struct journal *j, int64_t *ret_version, struct err *e)
     return 0;
 }
 
-static int create_schema(struct journal *j, struct err *e)
+/* From any older version, 0 being an empty file, to this one. */
+static int upgrade_schema(struct journal *j, int64_t version, struct err *e)
 {
-    if (db_exec(j, schema, e) < 0)
+    if (version < 1 && db_exec(j, schema_1, e) < 0)
         return -1;
-    return db_exec(j, "PRAGMA application_id = 0x48414444; PRAGMA user_version = 1", e);
+    if (version < 2 && db_exec(j, schema_2, e) < 0)
+        return -1;
+    return db_exec(j, "PRAGMA application_id = 0x48414444; PRAGMA user_version = 2", e);
 }
 
 static int set_up(struct journal *j, struct err *e)
@@ -200,10 +222,9 @@ static int set_up(struct journal *j, struct err *e)
     /* WAL is a property of the file: asking for it where it is costs no write. */
     if (db_exec(j, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", e) < 0)
         return -1;
-    if (version == 0) {
-        if (db_begin(j, e) < 0 || db_end(j, create_schema(j, e), e) < 0)
-            return -1;
-    }
+    if (version < SCHEMA_VERSION &&
+        (db_begin(j, e) < 0 || db_end(j, upgrade_schema(j, version, e), e) < 0))
+        return -1;
     return check_sound(j, e);
 }
 

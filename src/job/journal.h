@@ -170,8 +170,9 @@ int journal_jobs_since(struct journal *j, int64_t since_s, struct job_infos *ret
 int journal_value(struct journal *j, const char *id, const char *name, json_t **ret,
                   struct err *e) err_warn_unused;
 
-/* Which job accounts for a cloud resource that is not gone: its id in ret_id, which is
- * "" when no job does. `hotadd gc` asks before it calls anything an orphan. */
+/* Which job accounts for a cloud resource that is not gone: its id in ret_id, the kind of
+ * a record (record.h) that does, or "" when nothing does. `hotadd gc` asks before it
+ * calls anything an orphan. */
 int journal_resource_owner(struct journal *j, const char *cloud_id,
                            char ret_id[JOB_ID_LEN], struct err *e) err_warn_unused;
 

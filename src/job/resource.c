@@ -201,9 +201,12 @@ int journal_resource_owner(struct journal *j, const char *cloud_id,
     int r;
 
     if (db_query(j, &s, e,
-                 "SELECT job.id FROM resource JOIN job ON job.seq = resource.job"
-                 " WHERE cloud_id = ? AND resource.state <> 'gone'"
-                 " ORDER BY ord DESC LIMIT 1",
+                 "SELECT * FROM (SELECT job.id FROM resource"
+                 " JOIN job ON job.seq = resource.job"
+                 " WHERE cloud_id = ?1 AND resource.state <> 'gone'"
+                 " ORDER BY ord DESC LIMIT 1)"
+                 " UNION ALL SELECT substr(kind, 1, 19) FROM record_resource"
+                 " JOIN record ON record.seq = record WHERE cloud_id = ?1",
                  "s", cloud_id) < 0)
         return -1;
     r = db_step(j, s, e);

@@ -111,6 +111,11 @@ char *repo_group_path(const char *ns, const char *type, const char *id, struct e
     return dir ? str_fmt(e, "%s%s%s/%s", dir, *dir ? "/" : "", type, id) : NULL;
 }
 
+char *repo_machine_folder(const struct repo_name *name, struct err *e)
+{
+    return repo_group_path(name->ns, "vm", name->id, e);
+}
+
 char *repo_point_path(const char *ns, const char *type, const char *id, int64_t time,
                       struct err *e)
 {

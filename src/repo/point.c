@@ -184,6 +184,12 @@ static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
     return n < 0 ? -1 : n > 0 ? 0 : not_found(r, name, e);
 }
 
+int repo_point_find(struct repo *r, const struct repo_name *name, int64_t *ret,
+                    struct err *e)
+{
+    return repo_name_check(name, e) < 0 ? -1 : find_time(r, name, ret, e);
+}
+
 /* ---- opening ---- */
 
 void repo_point_free(struct repo_point *p)

@@ -89,6 +89,10 @@ int repo_name_parse(const char *text, struct repo_name *ret,
 void repo_name_release(struct repo_name *n);
 char *repo_time_text(int64_t time, char out[REPO_TIME_LEN]); /* returned */
 
+/* Where, in the folder of a directory repository, a new entry appears with each backup of
+ * the machine: for watching. Owned; NULL when out of memory. */
+char *repo_machine_folder(const struct repo_name *name, struct err *e);
+
 /* ---- listing ---- */
 
 enum repo_crypt { REPO_CRYPT_NONE, REPO_CRYPT_ENCRYPT, REPO_CRYPT_SIGN_ONLY };
@@ -126,6 +130,10 @@ int repo_point_open(struct repo *r, const struct repo_name *name, struct repo_po
 void repo_point_free(struct repo_point *p);
 DEFINE_AUTO_PTR(struct repo_point, repo_point_free)
 #define auto_repo_point auto_call(repo_point_free_autop)
+
+/* The time of the point that repo_point_open() would open, without opening it. */
+int repo_point_find(struct repo *r, const struct repo_name *name, int64_t *ret,
+                    struct err *e) err_warn_unused;
 
 int64_t repo_point_time(const struct repo_point *p);
 /* The machine it holds: description from our own blob, else from Proxmox VE's config,

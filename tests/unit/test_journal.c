@@ -117,7 +117,7 @@ static void test_schema_from_the_future_is_refused_by_name(void **state)
     journal_close(take_ptr(j));
     sql(d->path, "PRAGMA user_version = 7");
     assert_fails(journal_open(d->path, &j, e), ERR_UNSUPPORTED,
-                 "newer hotadd (schema 7, this one knows 1)");
+                 "newer hotadd (schema 7, this one knows 2)");
     assert_null(j);
 }
 
