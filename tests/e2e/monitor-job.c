@@ -1,8 +1,9 @@
 /* For the monitor's test: a job as the engine runs it, whose steps move no data but say
  * they did. What the monitor shows of it is what it would show of a real one.
  *
- * usage: monitor-job JOURNAL TITLE done|fail|SECONDS
+ * usage: monitor-job JOURNAL TITLE done|test|fail|SECONDS
  *   done      ends at once, with an instance and its console
+ *   test      the same as the test failover of a sync, with its evidence
  *   fail      is refused at create-volumes
  *   SECONDS   copies for so long; SIGTERM interrupts it, as it does hotadd */
 #include "base/cancel.h"
@@ -95,6 +96,19 @@ static int first_boot(struct job *job, void *ctx, struct err *e)
     return o ? job_value_set(job, "result", o, e) : err_nomem(e);
 }
 
+static int test_boot(struct job *job, void *ctx, struct err *e)
+{
+    json_auto_t *o = json_pack(
+        "{s:s, s:b, s:s, s:s, s:n}", "instance", "i-0fedcba9876543210", "booted", 1,
+        "console",
+        "Debian GNU/Linux 12 web01 ttyS0\n\nweb01 login: ", "screenshot_base64",
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
+        "AABJRU5ErkJggg==",
+        "error");
+
+    return o ? job_value_set(job, "evidence", o, e) : err_nomem(e);
+}
+
 static int remove_volume(struct job *job, void *ctx, const struct job_resource *r,
                          struct err *e)
 {
@@ -110,26 +124,33 @@ int main(int argc, char **argv)
                                             {NULL, NULL}};
     static const struct job_resource_kind kinds[] = {{"volume", remove_volume},
                                                      {NULL, NULL}};
-    static const struct job_flow flow = {
-        .kind = "convert", .steps = steps, .resources = kinds, .attempts = 1};
+    static const struct job_step test_steps[] = {
+        {"clone-volumes", attach_volumes}, {"test-boot", test_boot}, {NULL, NULL}};
+    bool test = argc == 4 && str_eq(argv[3], "test");
+    const struct job_flow flow = {.kind = test ? "test-failover" : "convert",
+                                  .steps = test ? test_steps : steps,
+                                  .resources = kinds,
+                                  .attempts = 1};
     auto_journal struct journal *j = NULL;
     auto_job struct job *job = NULL;
-    json_auto_t *params = json_pack("{s:s}", "source", "/srv/vms/web01.ova");
+    json_auto_t *params =
+        json_pack("{s:s, s:s}", "source", "/srv/vms/web01.ova", "sync", "web01");
     struct act a = {0};
     struct err e = ERR_INIT;
 
     log_setup("monitor-job", LOG_ERROR, LOG_TEXT);
     if (argc != 4) {
-        fputs("usage: monitor-job JOURNAL TITLE done|fail|SECONDS\n", stderr);
+        fputs("usage: monitor-job JOURNAL TITLE done|test|fail|SECONDS\n", stderr);
         return 2;
     }
     a.fail = str_eq(argv[3], "fail");
-    if (!a.fail && !str_eq(argv[3], "done") && str_to_u64(argv[3], &a.seconds, &e) < 0)
+    if (!a.fail && !test && !str_eq(argv[3], "done") &&
+        str_to_u64(argv[3], &a.seconds, &e) < 0)
         return 2;
     if (cancel_init(&stop, &e) == 0) {
         signal(SIGTERM, on_signal);
         if (journal_open(argv[1], &j, &e) == 0 &&
-            job_create(j, "convert", argv[2], params, &job, &e) == 0) {
+            job_create(j, flow.kind, argv[2], params, &job, &e) == 0) {
             printf("%s\n", job_id(job));
             fflush(stdout);
             if (job_run(job, &flow, &a, &stop, &e) == 0)

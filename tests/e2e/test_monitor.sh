@@ -181,7 +181,27 @@ if ! browser_ready >"$dir/why"; then
 fi
 
 export HOTADD_JOURNAL=$dir/page.db
-"$hotadd" jobs >/dev/null
+lab_start --no-machines --delay-ms 0
+
+# A replica with two passes behind it, and a backup that the third is to bring.
+disk=$dir/web01.raw
+last=0
+back_up() { # OFFSET: after a change there, a second after the last
+    dd if=/dev/urandom of="$disk" bs=1M count=1 seek="$1" conv=notrunc status=none
+    while [ "$(date +%s)" -le "$last" ]; do sleep 0.1; done
+    run backup backup --quiet --repo "$dir/repo" --create --vm web01 "$disk"
+    [ "$code" = 0 ] || { show backup; bail "the backup failed"; }
+    last=$(date +%s)
+}
+truncate -s 32M "$disk"
+back_up 0
+run create sync create web01 --repo "$dir/repo" --vm web01 --rpo 900 --keep last=3
+exits create 0 "a sync to look at"
+for at in 4 8; do
+    run pass sync run web01
+    exits pass 0 "its pass"
+    back_up "$at"
+done
 monitor page --listen 127.0.0.1:0
 port=${url##*:} port=${port%/}
 cat >"$dir/ctl" <<CTL
@@ -199,7 +219,7 @@ CTL
 chmod 700 "$dir/ctl"
 pictures=${HOTADD_TEST_PICTURES:-$dir}
 export HOTADD_TEST_NODE_MODULES=$modules HOTADD_TEST_CHROMIUM=$chromium HOTADD_TEST_MONITOR_CTL=$dir/ctl
-timeout 300 node "$here/monitor/browser.mjs" "$url" "$token" "$HOTADD_JOURNAL" "$job" "$pictures" \
+timeout 900 node "$here/monitor/browser.mjs" "$url" "$token" "$HOTADD_JOURNAL" "$job" "$pictures" \
     >"$dir/browser.out" 2>"$dir/browser.err"
 code=$?
 name='' why=''
