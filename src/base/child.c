@@ -38,13 +38,17 @@ static int park(int fd, struct err *e)
     return r < 0 ? err_sys(e, "dup") : r;
 }
 
-static int wire_one(struct wiring *w, int which, enum child_io io, struct err *e)
+static int wire_one(struct wiring *w, int which, enum child_io io, int fd, struct err *e)
 {
     auto_fd int rd = -1, wr = -1;
     int p[2];
 
     if (io == CHILD_INHERIT)
         return 0;
+    if (io == CHILD_FD) {
+        w->child_end[which] = park(fd, e);
+        return w->child_end[which] < 0 ? -1 : 0;
+    }
     if (io == CHILD_NULL) {
         rd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (rd < 0)
@@ -67,8 +71,8 @@ static int wire(struct wiring *w, const struct child_spec *spec, struct err *e)
 {
     if (spec->n_fds > sizeof w->extra / sizeof w->extra[0])
         return err_set(e, ERR_FAILED, "too many descriptors for one child");
-    if (wire_one(w, 0, spec->in, e) < 0 || wire_one(w, 1, spec->out, e) < 0 ||
-        wire_one(w, 2, spec->err, e) < 0)
+    if (wire_one(w, 0, spec->in, -1, e) < 0 || wire_one(w, 1, spec->out, -1, e) < 0 ||
+        wire_one(w, 2, spec->err, spec->err_fd, e) < 0)
         return -1;
     for (size_t i = 0; i < spec->n_fds; i++) {
         w->extra[i] = park(spec->fds[i], e);

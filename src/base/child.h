@@ -28,12 +28,14 @@ enum child_io {
     CHILD_NULL,    /* /dev/null */
     CHILD_INHERIT, /* ours */
     CHILD_PIPE,    /* a pipe whose other end lands in struct child */
+    CHILD_FD,      /* for err: the descriptor err_fd, borrowed */
 };
 
 struct child_spec {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     const char *const *env;  /* NULL-terminated; NULL: our own environment */
     enum child_io in, out, err;
+    int err_fd;
     /* More descriptors to hand over: fds[i] becomes 3+i in the child. */
     const int *fds;
     size_t n_fds;

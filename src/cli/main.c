@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"jobs", "list jobs, or show one", cmd_jobs},
     {"resume", "go on with a job that failed or was interrupted", cmd_resume},
     {"undo", "remove what a job made", cmd_undo},
+    {"serve", "serve the monitor: a page, an API and metrics", cmd_serve},
     {"gc", "list or remove what no job accounts for", cmd_gc},
     {"drivers", "say which of AWS's packages for Windows are at hand", cmd_drivers},
     {"version", "print the version", cmd_version},

@@ -261,22 +261,28 @@ int job_value_set(struct job *job, const char *name, const json_t *value, struct
                : 0;
 }
 
-int job_value_get(struct job *job, const char *name, json_t **ret, struct err *e)
+int value_read(struct journal *j, int64_t seq, const char *name, json_t **ret,
+               struct err *e)
 {
     auto_stmt sqlite3_stmt *s = NULL;
     int r;
 
-    if (db_query(job->journal, &s, e, "SELECT json FROM value WHERE job = ? AND name = ?",
-                 "is", job->seq, name) < 0)
+    if (db_query(j, &s, e, "SELECT json FROM value WHERE job = ? AND name = ?", "is", seq,
+                 name) < 0)
         return -1;
-    r = db_step(job->journal, s, e);
+    r = db_step(j, s, e);
     if (r < 0)
         return -1;
     if (r == 0) {
         *ret = NULL;
         return 0;
     }
-    return db_object(job->journal, s, 0, ret, e);
+    return db_object(j, s, 0, ret, e);
+}
+
+int job_value_get(struct job *job, const char *name, json_t **ret, struct err *e)
+{
+    return value_read(job->journal, job->seq, name, ret, e);
 }
 
 int job_value_once(struct job *job, const char *name, const json_t *proposal,

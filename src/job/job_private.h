@@ -30,6 +30,10 @@ int resource_read(struct journal *j, sqlite3_stmt *s, struct job_resource *ret,
 int resources_read(struct journal *j, sqlite3_stmt *s, struct job_resources *ret,
                    struct err *e) err_warn_unused;
 
+/* As job_value_get(). */
+int value_read(struct journal *j, int64_t seq, const char *name, json_t **ret,
+               struct err *e) err_warn_unused;
+
 /* seq of a job id; ERR_NOT_FOUND. */
 int job_seq(struct journal *j, const char *id, int64_t *ret,
             struct err *e) err_warn_unused;

@@ -121,7 +121,11 @@ static const char schema_2[] =
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX record_resource_cloud_id ON record_resource(cloud_id);";
 
-/* Makes the file with its mode and sees to it that its name survives a power loss. */
+/* Makes the file with its mode and sees to it that its name survives a power loss.
+ *
+ * A file that is there is not opened: closing a descriptor of a file drops all of the
+ * process's POSIX locks on it, those of SQLite's other connections included, and the next
+ * process to end would take itself for the last one and remove the WAL under them. */
 static int create_file(const char *path, struct err *e)
 {
     const char *slash = strrchr(path, '/');
@@ -133,9 +137,9 @@ static int create_file(const char *path, struct err *e)
         return -1;
     if (slash && io_mkdir_all(dir, 0700, e) < 0)
         return -1;
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_sys(e, "journal %s: open", path);
+        return errno == EEXIST ? 0 : err_sys(e, "journal %s: open", path);
     dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0 || fsync(dir_fd) < 0)
         return err_sys(e, "%s: sync", dir);

@@ -90,10 +90,18 @@ struct job_step_info {
 };
 
 struct job_event_info {
+    uint64_t seq; /* rising over all jobs of the journal, never given twice */
+    char job[JOB_ID_LEN];
     int64_t time_s;
     enum job_event_level level;
     char *step;    /* owned; NULL outside a step */
     char *message; /* owned */
+};
+
+struct job_disk_info {
+    uint32_t disk;
+    uint64_t done_bytes; /* durable */
+    uint64_t size_bytes;
 };
 
 /* What `hotadd jobs` and the monitor show of a job: a snapshot. */
@@ -106,6 +114,7 @@ struct job_info {
     int64_t created_s, updated_s;
     char *step; /* owned: the running or failed step; NULL when none */
     struct VEC(struct job_step_info) steps; /* in order */
+    struct VEC(struct job_disk_info) disks; /* in order, those whose size is known */
     struct job_resources resources;         /* in order of intention, gone ones too */
     uint64_t done_bytes, total_bytes;       /* of all disks; durable; total 0: unknown */
     struct err error;                       /* of the last failure; kind ERR_NONE: none */
@@ -137,6 +146,29 @@ void job_events_release(struct job_events *v);
 /* The newest `max` events of a job, oldest of them first. */
 int journal_events(struct journal *j, const char *id, size_t max, struct job_events *ret,
                    struct err *e) err_warn_unused;
+
+/* The oldest `max` events of all jobs whose seq is greater than `after`. */
+int journal_events_after(struct journal *j, uint64_t after, size_t max,
+                         struct job_events *ret, struct err *e) err_warn_unused;
+
+/* The seq of the newest event ever written; 0 when there was none. */
+int journal_last_event(struct journal *j, uint64_t *ret, struct err *e) err_warn_unused;
+
+/* A number that differs from that of the last call on this connection when another one
+ * has committed since. It costs no read of the file, so that watching is cheap; that a
+ * job's process died is no commit and does not show in it. */
+int journal_version(struct journal *j, int64_t *ret, struct err *e) err_warn_unused;
+
+/* The jobs that are neither done nor undone, and those that changed at since_s or later,
+ * oldest first; *ret_all is how many jobs the journal has. For who watches: what is
+ * finished is not read again and again. */
+int journal_jobs_since(struct journal *j, int64_t since_s, struct job_infos *ret,
+                       uint64_t *ret_all, struct err *e) err_warn_unused;
+
+/* A job's value as job_value_get() gives it, for who only reads; *ret (owned) is NULL
+ * when there is none. */
+int journal_value(struct journal *j, const char *id, const char *name, json_t **ret,
+                  struct err *e) err_warn_unused;
 
 /* Which job accounts for a cloud resource that is not gone: its id in ret_id, the kind of
  * a record (record.h) that does, or "" when nothing does. `hotadd gc` asks before it

@@ -64,6 +64,7 @@ void job_info_release(struct job_info *i)
     vec_foreach (s, &i->steps)
         free(s->name);
     vec_release(&i->steps);
+    vec_release(&i->disks);
     job_resources_release(&i->resources);
     free(i->error_step);
     *i = (struct job_info){0};
@@ -176,19 +177,28 @@ static int read_resources(struct journal *j, int64_t seq, struct job_info *i,
     return resources_read(j, s, &i->resources, e);
 }
 
-static int read_bytes(struct journal *j, int64_t seq, struct job_info *i, struct err *e)
+static int read_disks(struct journal *j, int64_t seq, struct job_info *i, struct err *e)
 {
     auto_stmt sqlite3_stmt *s = NULL;
+    int r;
 
     if (db_query(j, &s, e,
-                 "SELECT (SELECT sum(len) FROM progress WHERE job = ?1),"
-                 " (SELECT sum(size_bytes) FROM disk WHERE job = ?1)",
-                 "i", seq) < 0 ||
-        db_step(j, s, e) < 0)
+                 "SELECT disk, size_bytes, (SELECT sum(len) FROM progress p"
+                 " WHERE p.job = d.job AND p.disk = d.disk) FROM disk d WHERE job = ?"
+                 " ORDER BY disk",
+                 "i", seq) < 0)
         return -1;
-    i->done_bytes = db_u64(s, 0);
-    i->total_bytes = db_u64(s, 1);
-    return 0;
+    while ((r = db_step(j, s, e)) > 0) {
+        const struct job_disk_info d = {.disk = (uint32_t)db_u64(s, 0),
+                                        .size_bytes = db_u64(s, 1),
+                                        .done_bytes = db_u64(s, 2)};
+
+        if (vec_push(&i->disks, d, e) < 0)
+            return -1;
+        i->done_bytes += d.done_bytes;
+        i->total_bytes += d.size_bytes;
+    }
+    return r;
 }
 
 static int read_info(struct journal *j, int64_t seq, struct job_info *ret, struct err *e)
@@ -206,20 +216,19 @@ static int read_info(struct journal *j, int64_t seq, struct job_info *ret, struc
         return err_set(e, ERR_NOT_FOUND, "the job was just removed from journal %s",
                        j->path);
     if (read_job(j, s, seq, &i, e) < 0 || read_steps(j, seq, &i, e) < 0 ||
-        read_resources(j, seq, &i, e) < 0 || read_bytes(j, seq, &i, e) < 0)
+        read_resources(j, seq, &i, e) < 0 || read_disks(j, seq, &i, e) < 0)
         return -1;
     *ret = i;
     i = (struct job_info){0};
     return 0;
 }
 
-static int read_all(struct journal *j, struct job_infos *v, struct err *e)
+/* The jobs whose seq the statement gives. */
+static int read_all(struct journal *j, sqlite3_stmt *s, struct job_infos *v,
+                    struct err *e)
 {
-    auto_stmt sqlite3_stmt *s = NULL;
     int r;
 
-    if (db_query(j, &s, e, "SELECT seq FROM job ORDER BY seq", "") < 0)
-        return -1;
     while ((r = db_step(j, s, e)) > 0) {
         struct job_info i;
 
@@ -233,20 +242,44 @@ static int read_all(struct journal *j, struct job_infos *v, struct err *e)
     return r;
 }
 
-int journal_jobs(struct journal *j, struct job_infos *ret, struct err *e)
+static int read_since(struct journal *j, int64_t since_s, struct job_infos *v,
+                      uint64_t *all, struct err *e)
+{
+    auto_stmt sqlite3_stmt *s = NULL, *n = NULL;
+
+    if (db_query(j, &n, e, "SELECT count(*) FROM job", "") < 0 || db_step(j, n, e) < 0)
+        return -1;
+    *all = db_u64(n, 0);
+    if (db_query(j, &s, e,
+                 "SELECT seq FROM job WHERE state NOT IN ('done', 'undone')"
+                 " OR updated_s >= ? ORDER BY seq",
+                 "i", since_s) < 0)
+        return -1;
+    return read_all(j, s, v, e);
+}
+
+int journal_jobs_since(struct journal *j, int64_t since_s, struct job_infos *ret,
+                       uint64_t *ret_all, struct err *e)
 {
     auto_job_infos struct job_infos v = {0};
-    int r;
+    uint64_t all = 0;
 
     /* One read transaction: the picture of one moment. */
     if (db_exec(j, "BEGIN", e) < 0)
         return -1;
-    r = db_end(j, read_all(j, &v, e), e);
-    if (r < 0)
+    if (db_end(j, read_since(j, since_s, &v, &all, e), e) < 0)
         return -1;
     *ret = v;
+    *ret_all = all;
     v = (struct job_infos){0};
     return 0;
+}
+
+int journal_jobs(struct journal *j, struct job_infos *ret, struct err *e)
+{
+    uint64_t all;
+
+    return journal_jobs_since(j, INT64_MIN, ret, &all, e);
 }
 
 int journal_job(struct journal *j, const char *id, struct job_info *ret, struct err *e)
@@ -265,10 +298,12 @@ int journal_job(struct journal *j, const char *id, struct job_info *ret, struct 
 static int read_event(struct journal *j, sqlite3_stmt *s, struct job_events *v,
                       struct err *e)
 {
-    struct job_event_info ev = {.time_s = sqlite3_column_int64(s, 0)};
+    struct job_event_info ev = {.time_s = sqlite3_column_int64(s, 0),
+                                .seq = db_u64(s, 4)};
     int level;
 
-    if (db_word(j, s, 1, job_event_level_words, &level, e) < 0)
+    if (db_word(j, s, 1, job_event_level_words, &level, e) < 0 ||
+        db_text_into(j, s, 5, ev.job, sizeof ev.job, e) < 0)
         return -1;
     ev.level = (enum job_event_level)level;
     if (db_text(j, s, 2, &ev.step, e) < 0 || db_text(j, s, 3, &ev.message, e) < 0 ||
@@ -280,20 +315,12 @@ static int read_event(struct journal *j, sqlite3_stmt *s, struct job_events *v,
     return 0;
 }
 
-int journal_events(struct journal *j, const char *id, size_t max, struct job_events *ret,
-                   struct err *e)
+static int read_events(struct journal *j, sqlite3_stmt *s, struct job_events *ret,
+                       struct err *e)
 {
     auto_job_events struct job_events v = {0};
-    auto_stmt sqlite3_stmt *s = NULL;
-    int64_t seq;
     int r;
 
-    if (job_seq(j, id, &seq, e) < 0 ||
-        db_query(j, &s, e,
-                 "SELECT * FROM (SELECT time_s, level, step, message, seq FROM event"
-                 " WHERE job = ? ORDER BY seq DESC LIMIT ?) ORDER BY seq",
-                 "iI", seq, (uint64_t)max) < 0)
-        return -1;
     while ((r = db_step(j, s, e)) > 0)
         if (read_event(j, s, &v, e) < 0)
             return -1;
@@ -302,6 +329,72 @@ int journal_events(struct journal *j, const char *id, size_t max, struct job_eve
     *ret = v;
     v = (struct job_events){0};
     return 0;
+}
+
+#define EVENT_COLUMNS "ev.time_s, ev.level, ev.step, ev.message, ev.seq, job.id"
+#define EVENT_TABLES  "event ev JOIN job ON job.seq = ev.job"
+
+int journal_events(struct journal *j, const char *id, size_t max, struct job_events *ret,
+                   struct err *e)
+{
+    auto_stmt sqlite3_stmt *s = NULL;
+    int64_t seq;
+
+    if (job_seq(j, id, &seq, e) < 0 ||
+        db_query(j, &s, e,
+                 "SELECT " EVENT_COLUMNS " FROM " EVENT_TABLES " WHERE ev.seq IN"
+                 " (SELECT seq FROM event WHERE job = ? ORDER BY seq DESC LIMIT ?)"
+                 " ORDER BY ev.seq",
+                 "iI", seq, (uint64_t)max) < 0)
+        return -1;
+    return read_events(j, s, ret, e);
+}
+
+int journal_events_after(struct journal *j, uint64_t after, size_t max,
+                         struct job_events *ret, struct err *e)
+{
+    auto_stmt sqlite3_stmt *s = NULL;
+
+    if (db_query(j, &s, e,
+                 "SELECT " EVENT_COLUMNS " FROM " EVENT_TABLES
+                 " WHERE ev.seq > ? ORDER BY ev.seq LIMIT ?",
+                 "II", after, (uint64_t)max) < 0)
+        return -1;
+    return read_events(j, s, ret, e);
+}
+
+int journal_last_event(struct journal *j, uint64_t *ret, struct err *e)
+{
+    auto_stmt sqlite3_stmt *s = NULL;
+    int r;
+
+    /* AUTOINCREMENT keeps the number of events that were removed with their job. */
+    if (db_query(j, &s, e, "SELECT seq FROM sqlite_sequence WHERE name = 'event'", "") <
+        0)
+        return -1;
+    r = db_step(j, s, e);
+    if (r < 0)
+        return -1;
+    *ret = r ? db_u64(s, 0) : 0;
+    return 0;
+}
+
+int journal_version(struct journal *j, int64_t *ret, struct err *e)
+{
+    auto_stmt sqlite3_stmt *s = NULL;
+
+    if (db_query(j, &s, e, "PRAGMA data_version", "") < 0 || db_step(j, s, e) < 0)
+        return -1;
+    *ret = sqlite3_column_int64(s, 0);
+    return 0;
+}
+
+int journal_value(struct journal *j, const char *id, const char *name, json_t **ret,
+                  struct err *e)
+{
+    int64_t seq;
+
+    return job_seq(j, id, &seq, e) < 0 ? -1 : value_read(j, seq, name, ret, e);
 }
 
 /* ---- JSON ---- */
@@ -342,6 +435,20 @@ static int add_resources(json_t *o, const struct job_info *i, struct err *e)
     return json_put(o, "resources", json_incref(resources), e);
 }
 
+static int add_disks(json_t *o, const struct job_info *i, struct err *e)
+{
+    json_auto_t *disks = json_array();
+
+    vec_foreach (d, &i->disks)
+        if (json_add(disks,
+                     json_pack("{s:I, s:I, s:I}", "disk", (json_int_t)d->disk,
+                               "done_bytes", (json_int_t)d->done_bytes, "total_bytes",
+                               (json_int_t)d->size_bytes),
+                     e) < 0)
+            return -1;
+    return json_put(o, "disks", json_incref(disks), e);
+}
+
 static json_t *error_json(const struct job_info *i)
 {
     if (i->error.kind == ERR_NONE)
@@ -366,7 +473,7 @@ json_t *job_info_json(const struct job_info *i, struct err *e)
         err_nomem(e);
         return NULL;
     }
-    if (add_steps(o, i, e) < 0 || add_resources(o, i, e) < 0)
+    if (add_steps(o, i, e) < 0 || add_disks(o, i, e) < 0 || add_resources(o, i, e) < 0)
         return NULL;
     return json_incref(o);
 }

@@ -36,6 +36,7 @@ installed "the nbdkit plugin is found by nbdkit" \
     "$dest$(pkg-config --variable=plugindir nbdkit)/nbdkit-hotadd-plugin.so"
 installed "the udev rule" "$at/lib/udev/rules.d/61-hotadd.rules" 644
 installed "the systemd unit" "$at/lib/systemd/system/hotadd-resume@.service" 644
+installed "the monitor's unit" "$at/lib/systemd/system/hotadd-monitor.service" 644
 installed "the sample configuration" "$at/share/doc/hotadd/examples/hotadd.conf" 644
 installed "the IAM policy" "$at/share/hotadd/iam/hotadd-proxy.json" 644
 installed "the IAM policy of repositories" "$at/share/hotadd/iam/hotadd-repository.json" 644
