@@ -4,6 +4,8 @@
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck disable=SC2034 # read by lib.sh
+many_folders=yes
 
 # disk FILE MIB SEED: data with runs of zeros and repeats in it, the same for one seed.
 disk() {

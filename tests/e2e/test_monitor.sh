@@ -5,6 +5,7 @@
 # shellcheck disable=SC2317 # called at the end
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+many_folders=yes
 
 begin "${1-}"
 need_commands curl jq openssl
