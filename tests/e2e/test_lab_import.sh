@@ -176,9 +176,11 @@ task_of_image() { ec2 describe-import-image-tasks --import-task-ids "$1" | jq -r
 image_is_over() { case $(task_of_image "$1" Status) in completed | deleted) ;; *) false ;; esac; }
 image() { ec2 describe-images --image-ids "$1" | jq -r ".Images[0] | $2"; }
 
-id=$(image_of raw disk.raw --description 'first one' --tag-specifications \
-    'ResourceType=import-image-task,Tags=[{Key=hotadd:job,Value=j-1}]')
-same "an image's task says where it is" active "$(task_of_image "$id" Status)"
+task=$(ec2 import-image --disk-containers "[$(container raw disk.raw)]" --description 'first one' \
+    --tag-specifications 'ResourceType=import-image-task,Tags=[{Key=hotadd:job,Value=j-1}]')
+id=$(jq -r .ImportTaskId <<<"$task")
+same "an image's task begins" "active pending 1 first one" \
+    "$(jq -r '"\(.Status) \(.StatusMessage) \(.Progress) \(.Description)"' <<<"$task")"
 check "an image is made" wait_until 60 image_is_over "$id"
 same "its task is tagged" "completed j-1" "$(task_of_image "$id" Status) $(task_of_image "$id" 'Tags[0].Value')"
 ami=$(task_of_image "$id" ImageId)
@@ -226,7 +228,8 @@ wait_until 60 image_is_over "$id"
 same "once" completed "$(task_of_image "$id" Status)"
 
 "$lab" stop --state "$lab_dir"
-lab_start --delay-ms 600 --no-machines
+# Slow enough for a command line on a busy machine.
+lab_start --delay-ms 3000 --no-machines
 before=$(find "$lab_dir/snapshots" -name '*.raw' | wc -l)
 id=$(image_of raw disk.raw)
 same "cancelling" "active deleting" \
