@@ -45,7 +45,8 @@ static bool against_swap(const struct finish_facts *f, char out[OBSTACLE_LEN])
         SAY("the carrier is an image of Amazon's with its licence billed, and an "
             "instance of it cannot become one with a licence of yours");
     if (f->windows && !f->amazon_image)
-        SAY("Amazon has no image of %s to lend the instance a licence",
+        SAY("Amazon has no image of %s to lend the instance a licence, and none is given "
+            "with --carrier",
             f->guest ? f->guest : "this Windows");
     if (f->refused)
         SAY("the guest does not meet %s", f->refused);

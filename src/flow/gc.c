@@ -1,5 +1,6 @@
 /* `hotadd gc`: what is tagged as hotadd's and accounted for by no job of the journal. A
  * crash in the middle leaves fewer orphans; it may be run again. */
+#include "aws/ec2_import.h"
 #include "aws/imds.h"
 #include "aws/wait.h"
 #include "base/json.h"
@@ -8,9 +9,11 @@
 #include "flow/flow.h"
 #include "flow/restore.h"
 
-/* Instances before their volumes, images before their snapshots. */
-static const char *const removal_order[] = {"instance", "image", "snapshot", "volume",
-                                            "security-group"};
+/* Tasks before what they make, instances before their volumes and groups, images before
+ * their snapshots. */
+static const char *const removal_order[] = {
+    "import-image-task", "import-snapshot-task", "instance", "image",
+    "snapshot",          "volume",               "security-group"};
 #define N_TYPES (sizeof removal_order / sizeof removal_order[0])
 
 struct gc {
@@ -23,6 +26,8 @@ struct gc {
 
 static int remove_one(struct gc *g, const char *type, const char *id, struct err *e)
 {
+    if (str_starts(type, "import-"))
+        return ec2_cancel_import_task(g->aws, id, false, e);
     if (str_eq(type, "instance"))
         return ec2_terminate_instances(g->aws, id, false, e) < 0
                    ? -1
@@ -36,6 +41,25 @@ static int remove_one(struct gc *g, const char *type, const char *id, struct err
     return volume_delete_anywhere(g->aws, id, e);
 }
 
+/* Of either kind. */
+static int task_is_active(struct gc *g, const char *id, bool *ret, struct err *e)
+{
+    struct ec2_import_snapshot_task snapshot = {0};
+    struct ec2_import_image_task image = {0};
+    int r;
+
+    if (str_starts(id, "import-snap-")) {
+        r = ec2_describe_import_snapshot_task(g->aws, id, &snapshot, e);
+        *ret = r == 0 && str_eq(snapshot.status, "active");
+        ec2_import_snapshot_task_release(&snapshot);
+    } else {
+        r = ec2_describe_import_image_task(g->aws, id, &image, e);
+        *ret = r == 0 && str_eq(image.status, "active");
+        ec2_import_image_task_release(&image);
+    }
+    return r;
+}
+
 /* Terminated instances and deleted things keep their tags for a while. */
 static int still_there(struct gc *g, const char *type, const char *id, bool *ret,
                        struct err *e)
@@ -45,7 +69,9 @@ static int still_there(struct gc *g, const char *type, const char *id, bool *ret
     int r;
 
     *ret = true;
-    if (str_eq(type, "instance")) {
+    if (str_starts(type, "import-")) {
+        r = task_is_active(g, id, ret, e);
+    } else if (str_eq(type, "instance")) {
         r = ec2_describe_instance(g->aws, id, &i, e);
         if (r == 0)
             *ret = !str_eq(i.state, "terminated") && !str_eq(i.state, "shutting-down");

@@ -59,6 +59,18 @@ static int adopt_image(struct job *job, struct restore_ctx *ctx,
     return job_resource_gone(job, KEY_IMPORT_IMAGE, e);
 }
 
+/* A task that has failed is over: a resume begins another. The error stays. */
+static int over(struct job *job, const char *key, struct err *e)
+{
+    struct err ignored;
+
+    /* Without a code of the API it is the task that failed, not the look at it. */
+    if (e->kind == ERR_CLOUD && !*e->aws_code &&
+        job_resource_gone(job, key, &ignored) < 0)
+        job_event(job, JOB_EVENT_WARNING, "%s", ignored.msg);
+    return -1;
+}
+
 /* ---- ImportImage ---- */
 
 /* The answer to the call that begins, or began, the task: its id in the journal. */
@@ -140,10 +152,11 @@ int import_image(struct job *job, struct restore_ctx *ctx,
     if (r < 0 || (r > 0 && task_is_over(job, e) < 0))
         return -1;
     if (r == 0) {
-        if (begin_image(job, ctx, disks, n, &task, e) < 0 ||
-            ec2_wait_import_image(ctx->aws, task, bytes_of(ctx->plan, 0, n), &opt, &t,
-                                  e) < 0)
+        if (begin_image(job, ctx, disks, n, &task, e) < 0)
             return err_prefix(e, "VM Import");
+        if (ec2_wait_import_image(ctx->aws, task, bytes_of(ctx->plan, 0, n), &opt, &t,
+                                  e) < 0)
+            return over(job, KEY_IMPORT_IMAGE, e);
         r = adopt_image(job, ctx, &t, e);
         image = r == 0 ? take_ptr(t.image_id) : NULL;
         ec2_import_image_task_release(&t);
@@ -212,7 +225,7 @@ static int end_snapshot(struct job *job, struct restore_ctx *ctx, size_t i, stru
         return 0;
     if (ec2_wait_import_snapshot(ctx->aws, r.cloud_id, bytes_of(ctx->plan, i, 1), &opt,
                                  &t, e) < 0)
-        return -1;
+        return over(job, key, e);
     rc = *t.snapshot_id
              ? adopt(job, ctx, KIND_SNAPSHOT, disk_key(made, KEY_IMPORTED_SNAPSHOT, i),
                      t.snapshot_id, e)

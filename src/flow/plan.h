@@ -30,7 +30,7 @@ struct plan_volume {
     X(instance_zone) /* NULL: the same */                                                \
     X(proxy_id)                                                                          \
     X(proxy_type)                                                                        \
-    X(platform) /* as VM Import is told it: Linux, Windows; NULL: not known */            \
+    X(platform)  /* as VM Import is told it: Linux, Windows; NULL: not known */          \
     X(boot_mode) /* legacy-bios, uefi */                                                 \
     X(instance_type)                                                                     \
     X(instance_type_why)                                                                 \

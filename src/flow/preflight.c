@@ -265,7 +265,9 @@ static int blocked_but_importable(struct look *l, const struct guest_info *info,
 
     if (!f)
         return 0;
-    if (opt->method != GUEST_IMPORT && import_takes(f->id)) {
+    /* A restore leaves the guest as it is, and VM Import does not. */
+    if (l->kind == RESTORE_CONVERT && opt->method != GUEST_IMPORT &&
+        import_takes(f->id)) {
         if (str_eq_null(l->params->finish, "auto"))
             return plan_set(&l->refused, e, "%s: %s", f->id, f->title);
         blocked(info, opt, e);

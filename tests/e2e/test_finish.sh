@@ -1,7 +1,7 @@
 #!/bin/bash
 # The finishers image and auto against the lab, without machines: what they make, what
 # they leave, and what a kill -9 in them costs.
-# shellcheck disable=SC2119,SC2317 # called by wait_until
+# shellcheck disable=SC2016,SC2119,SC2317 # of sh -c; no options; called by wait_until
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/backup_lib.sh
@@ -13,6 +13,8 @@ RANDOM=${HOTADD_TEST_SEED:-$$}
 say "seed ${HOTADD_TEST_SEED:-$$}; HOTADD_TEST_SEED repeats it"
 
 lab_start --no-machines --delay-ms 400
+cli_start
+ec2() { cli --endpoint-url "$AWS_ENDPOINT_URL" --output json ec2 "$@"; }
 disk "$dir/one.raw" 16 1
 disk "$dir/two.raw" 24 2
 vmx "$dir/vm.vmx" "$dir/one.raw" "$dir/two.raw"
@@ -40,9 +42,9 @@ same "of the job only the instance's two volumes are left" \
     "$(jq -r '.Reservations[0].Instances[0].BlockDeviceMappings[].Ebs.VolumeId' "$dir/instance.json" | sort)" \
     "$(of_job "$job" volume)"
 same "no image, no snapshot" "" "$(of_job "$job" image)$(of_job "$job" snapshot)"
-check "its volumes have the type and throughput asked for, and stay when it is terminated" \
-    sh -c '[ "$(aws --endpoint-url "$AWS_ENDPOINT_URL" ec2 describe-volumes --filters Name=tag:hotadd:job,Values='"$job"' \
-        --query "Volumes[].[VolumeType,Throughput,Attachments[0].DeleteOnTermination]" --output text | sort -u)" = "gp3	250	False" ]'
+same "its volumes have the type and throughput asked for, and stay when it is terminated" '["gp3",250,false]' \
+    "$(ec2 describe-volumes --filters "Name=tag:hotadd:job,Values=$job" |
+        jq -c '[.Volumes[] | [.VolumeType, .Throughput, .Attachments[0].DeleteOnTermination]] | unique[]')"
 run gc gc --json
 check "gc calls none of it an orphan" jq -e 'length == 0' "$dir/gc.out"
 

@@ -14,18 +14,20 @@ RANDOM=${HOTADD_TEST_SEED:-$$}
 say "seed ${HOTADD_TEST_SEED:-$$}; HOTADD_TEST_SEED repeats it"
 
 lab_start --no-machines --delay-ms 400
+cli_start
 disk "$dir/one.raw" 40 1
 disk "$dir/two.raw" 24 2
 printf 'start=2048, type=83, bootable\n' | sfdisk -q "$dir/one.raw" 2>/dev/null
 vmx "$dir/vm.vmx" "$dir/one.raw" "$dir/two.raw"
 sed -i 's/firmware = "efi"/firmware = "bios"/' "$dir/vm.vmx"
-s3() { aws --endpoint-url "$AWS_ENDPOINT_URL_S3" s3 "$@"; }
-objects() { s3 ls --recursive s3://imports | awk '{print $NF}'; }
-uploads() {
-    aws --endpoint-url "$AWS_ENDPOINT_URL_S3" --output json s3api list-multipart-uploads --bucket imports |
+ec2() { cli --endpoint-url "$AWS_ENDPOINT_URL" --output json ec2 "$@"; }
+s3() { cli --endpoint-url "$AWS_ENDPOINT_URL_S3" s3 "$@"; }
+left_over() { # objects and unfinished uploads
+    s3 ls --recursive s3://imports | awk '{print $NF}'
+    cli --endpoint-url "$AWS_ENDPOINT_URL_S3" --output json s3api list-multipart-uploads --bucket imports |
         jq -r '.Uploads[]?.Key'
 }
-everything() { cloud_state; objects; uploads; }
+everything() { cloud_state; left_over; }
 common=(--skip-check --no-wait --name imported --bucket imports)
 job_of() { jq -r .id "$dir/$1.out"; }
 
@@ -53,7 +55,7 @@ s3 mb s3://others >/dev/null
 run others import "${common[@]}" --bucket others "$dir/vm.vmx"
 exits others 3 "a bucket that the role may not read"
 has "is told before the upload" "$dir/others.err" "may not read its objects"
-same "until here nothing was made" "$before" "$(everything | grep -v others)"
+same "until here nothing was made" "$before" "$(everything)"
 
 run plan import "${common[@]}" --dry-run --json "$dir/vm.vmx"
 exits plan 0 "a dry run"
@@ -83,24 +85,27 @@ for options in "" "--disk-format vhd" "--one-image"; do
     [ "$code" = 0 ] || continue
     arrived "$name"
     same "no object, no upload, no image and no snapshot is left ($name)" "" \
-        "$(objects; uploads; cloud_state | grep -E '^(ami|snap)')"
+        "$(left_over; cloud_state | grep -E '^(ami|snap)')"
     run undo undo --done --quiet "$(job_of "$name")"
-    same "undo --done leaves the account as before ($name)" "$before" "$(everything | grep -v others)"
+    same "undo --done leaves the account as before ($name)" "$before" "$(everything)"
 done
 
 run volumes restore --skip-check --no-wait --name imported --json --finish import "$dir/vm.vmx"
 exits volumes 0 "--finish import takes the volumes' snapshots"
 [ "$code" != 0 ] || arrived volumes
 run undo undo --done --quiet "$(job_of volumes)"
-same "undo --done leaves the account as before (--finish import)" "$before" "$(everything | grep -v others)"
+same "undo --done leaves the account as before (--finish import)" "$before" "$(everything)"
 
 fault add ImportImage fail --message "ClientError: Unsupported kernel" >/dev/null
 run fails import "${common[@]}" "$dir/vm.vmx"
 exits fails 1 "an import that fails"
 has "tells why in EC2's words" "$dir/fails.err" "Unsupported kernel"
-run undo undo --quiet "$(last_job)"
 fault clear >/dev/null
-same "and its undo leaves the account as before" "$before" "$(everything | grep -v others)"
+run fails resume --json "$(last_job)"
+exits fails 0 "a resume has it imported anew, and uploads nothing again"
+[ "$code" != 0 ] || arrived fails
+run undo undo --done --quiet "$(last_job)"
+same "and its undo leaves the account as before" "$before" "$(everything)"
 
 # ---- kill -9 ----
 
@@ -119,7 +124,7 @@ for step in upload-disks import-image import-snapshots create-instance clean; do
         "$hotadd" import "${common[@]}" "${slow[@]}" "$dir/vm.vmx" >"$dir/kill.out" 2>"$dir/kill.err" &
         pid=$!
         wait_until 240 at "$step"
-        sleep "0.$((RANDOM % 6))"
+        [ "$step" = clean ] || sleep "0.$((RANDOM % 6))" # that one is short
         kill -9 "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
         job=$(last_job)
@@ -128,13 +133,13 @@ for step in upload-disks import-image import-snapshots create-instance clean; do
             run "kill-$n" resume --json "$job"
             exits "kill-$n" 0 "killed in $step ($state): resume goes on"
             [ "$code" != 0 ] || arrived "kill-$n"
-            same "nothing is left over ($step)" "" "$(objects; uploads; cloud_state | grep -E '^(ami|snap)')"
+            same "nothing is left over ($step)" "" "$(left_over; cloud_state | grep -E '^(ami|snap)')"
             run "undo-$n" undo --done --quiet "$job"
         else
             run "undo-$n" undo --done --quiet "$job"
             exits "undo-$n" 0 "killed in $step ($state): undo"
         fi
-        same "the account is as before ($step, $way)" "$before" "$(everything | grep -v others)"
+        same "the account is as before ($step, $way)" "$before" "$(everything)"
     done
 done
 finish
