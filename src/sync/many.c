@@ -24,6 +24,7 @@ void turn_free(struct turn *t)
         return;
     child_stop(&t->child, STOP_WAIT_NS);
     buf_release(&t->out);
+    buf_release(&t->log);
     free(t->name);
     free(t->group);
     free(t);
@@ -88,6 +89,9 @@ static int own_program(char out[PATH_MAX], struct err *e)
     if (n < 0)
         return err_sys(e, "/proc/self/exe");
     out[n] = 0;
+    /* Replaced by a newer one while we serve: this one is still there under that name. */
+    if (str_ends(out, " (deleted)"))
+        snprintf(out, PATH_MAX, "/proc/self/exe");
     return 0;
 }
 
@@ -120,27 +124,54 @@ int turn_start(struct turn *t, const struct sync_many *how, const struct flow_en
     argv[n++] = t->name;
     argv[n] = NULL;
     buf_reset(&t->out);
+    buf_reset(&t->log);
     /* A group of its own: a terminal's Ctrl-C reaches it through us only. */
     if (child_spawn(&(struct child_spec){.argv = argv,
                                          .in = CHILD_NULL,
                                          .out = CHILD_PIPE,
-                                         .err = CHILD_INHERIT,
+                                         .err = CHILD_PIPE,
                                          .new_group = true},
                     &t->child, e) < 0)
         return err_prefix(e, "sync %s", t->name);
-    if (fcntl(t->child.stdout_fd, F_SETFL, O_NONBLOCK) < 0)
+    if (fcntl(t->child.stdout_fd, F_SETFL, O_NONBLOCK) < 0 ||
+        fcntl(t->child.stderr_fd, F_SETFL, O_NONBLOCK) < 0)
         return err_sys(e, "sync %s: pipe", t->name);
     return 0;
 }
 
-void turn_read(struct turn *t)
+static void read_pipe(int fd, struct buf *into)
 {
     char part[4096];
     ssize_t n;
 
-    while ((n = read(t->child.stdout_fd, part, sizeof part)) > 0)
-        if (t->out.len < MAX_SAID)
-            buf_add(&t->out, part, (size_t)n);
+    while ((n = read(fd, part, sizeof part)) > 0)
+        if (into->len < MAX_SAID)
+            buf_add(into, part, (size_t)n);
+}
+
+void turn_read(struct turn *t)
+{
+    read_pipe(t->child.stdout_fd, &t->out);
+    read_pipe(t->child.stderr_fd, &t->log);
+}
+
+/* What the pass said last before it failed, for a result that does not tell. */
+static int add_error(const struct turn *t, json_t *o, struct err *e)
+{
+    const char *text = buf_str(&t->log), *last = text, *line;
+    json_auto_t *said = NULL;
+    struct err ignored;
+
+    if (json_str_or(o, "error", NULL))
+        return 0;
+    for (line = text; line && *line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (*line)
+            last = line;
+    }
+    if (json_parse(last, strcspn(last, "\n"), t->name, &said, &ignored) < 0)
+        return 0;
+    return json_put(o, "error", json_string(json_str_or(said, "message", "?")), e);
 }
 
 static json_t *result_of(const struct turn *t)
@@ -174,7 +205,8 @@ int turn_reap(struct turn *t, int *ret_exit, json_t **ret_result, struct err *e)
     *ret_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     o = result_of(t);
     if (json_put(o, "sync", json_string(t->name), e) < 0 ||
-        json_put(o, "exit", json_integer(*ret_exit), e) < 0) {
+        json_put(o, "exit", json_integer(*ret_exit), e) < 0 ||
+        (*ret_exit && add_error(t, o, e) < 0)) {
         json_decref(o);
         return -1;
     }
@@ -212,7 +244,7 @@ size_t turns_running(const struct turns *v)
 int turns_poll(struct turns *v, const struct cancel *cancel, int fd, int timeout_ms,
                struct err *e)
 {
-    size_t n = 0, max = 2 * v->n + 2;
+    size_t n = 0, max = 3 * v->n + 2;
     auto_free struct pollfd *fds = mem_zalloc(max, sizeof *fds, e);
 
     if (!fds)
@@ -225,6 +257,7 @@ int turns_poll(struct turns *v, const struct cancel *cancel, int fd, int timeout
         if ((*t)->child.pid >= 0) {
             fds[n++] = (struct pollfd){.fd = (*t)->child.pid_fd, .events = POLLIN};
             fds[n++] = (struct pollfd){.fd = (*t)->child.stdout_fd, .events = POLLIN};
+            fds[n++] = (struct pollfd){.fd = (*t)->child.stderr_fd, .events = POLLIN};
         }
     if (poll(fds, (nfds_t)n, timeout_ms) < 0 && errno != EINTR)
         return err_sys(e, "poll");

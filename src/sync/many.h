@@ -13,7 +13,8 @@ struct turn {
     char *name, *group; /* owned */
     uint64_t group_priority, group_delay_s, priority;
     struct child child; /* pid -1: no pass runs */
-    struct buf out;     /* what its pass said on standard output */
+    struct buf out;     /* what its pass said on standard output… */
+    struct buf log;     /* …and on standard error: JSON lines, errors only */
     bool done;          /* `run`: its pass has ended */
 
     /* watch.c */

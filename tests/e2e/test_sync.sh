@@ -274,8 +274,8 @@ run back sync run web
 exits back 0 "and forgotten when it is back"
 check "wholly" jq -e '.error == null' <("$hotadd" sync show --json web)
 
-printf 'one\n' >"$dir/pw"
-printf 'two\n' >"$dir/pw2"
+printf 'correct horse\n' >"$dir/pw"
+printf 'battery staple\n' >"$dir/pw2"
 run key key create --key-password-file "$dir/pw" "$dir/k"
 run key key create --key-password-file "$dir/pw2" "$dir/k2"
 disk "$dir/secret.raw" 3 "$seed-secret"
@@ -290,13 +290,13 @@ cp "$dir/k2" "$dir/k"
 cp "$dir/pw2" "$dir/pw"
 poke "$dir/secret.raw" 5000 5000 "$seed-7"
 sleep 1
-run backup backup --quiet --repo "$repo" --vm secret --key "$dir/k.good" --key-password-file <(echo one) "$dir/secret.raw"
+run backup backup --quiet --repo "$repo" --vm secret --key "$dir/k.good" --key-password-file <(echo correct horse) "$dir/secret.raw"
 run wrong sync run secret
 exits wrong 1 "with the wrong key nothing is written"
 has "and both are named" "$dir/wrong.err" "key"
 same "the replica is as it was" active "$(state_of secret)"
 cp "$dir/k.good" "$dir/k"
-printf 'one\n' >"$dir/pw"
+printf 'correct horse\n' >"$dir/pw"
 run right sync run secret
 exits right 0 "with the right one it goes on"
 holds "to the new point" secret "$dir/secret.raw"
