@@ -131,18 +131,30 @@ static int take_section(const struct option_def *defs, struct create_options *o,
     return 0;
 }
 
-static int create_section(const struct option_def *defs, const struct sync_file *f,
+/* The words that every sync of a file begins with: those of the command line, the
+ * environment and hotadd.conf. */
+struct words {
+    int argc;
+    char **argv;
+    const struct command_help *help;
+    const struct option_def *defs;
+};
+
+static int create_section(const struct words *w, const struct sync_file *f,
                           const struct sync_file_section *s, const char *file,
                           const struct flow_env *env, struct err *e)
 {
+    const struct option_def *defs = w->defs;
     const struct sync_file_section *all = sync_file_find(f, SYNC_FILE_DEFAULTS, "");
     const char *group = sync_file_get(s, "group");
     struct create_options o = {0};
-    int r;
+    int first, r;
 
     if (!group && all)
         group = sync_file_get(all, "group");
-    r = take_section(defs, &o, all, file, e);
+    r = options_parse(w->argc, w->argv, w->help, defs, &o, &first, e);
+    if (r == 0)
+        r = take_section(defs, &o, all, file, e);
     if (r == 0 && group)
         r = take_section(defs, &o, sync_file_find(f, SYNC_FILE_GROUP, group), file, e);
     if (r == 0)
@@ -153,7 +165,7 @@ static int create_section(const struct option_def *defs, const struct sync_file 
     return r;
 }
 
-static int create_from_file(const struct option_def *defs, const char *file,
+static int create_from_file(const struct words *w, const char *file,
                             const struct flow_env *env, struct err *e)
 {
     auto_buf struct buf text = BUF_INIT;
@@ -166,7 +178,7 @@ static int create_from_file(const struct option_def *defs, const char *file,
     vec_foreach (s, &f) {
         if (s->kind != SYNC_FILE_SYNC)
             continue;
-        if (create_section(defs, &f, s, file, env, e) == 0)
+        if (create_section(w, &f, s, file, env, e) == 0)
             made++;
         else if (e->kind == ERR_EXISTS)
             were++; /* the file again, with more in it */
@@ -181,14 +193,14 @@ static int create_from_file(const struct option_def *defs, const char *file,
     return EXIT_DONE;
 }
 
-static int create(const struct option_def *defs, struct create_options *o, char **words,
-                  int n, struct err *e)
+static int create(const struct words *w, struct create_options *o, char **words, int n,
+                  struct err *e)
 {
     struct flow_env env = command_begin(&o->r.common);
 
     if (o->file)
         return n ? err_set(e, ERR_USAGE, "--file names the syncs: leave %s out", words[0])
-                 : create_from_file(defs, o->file, &env, e);
+                 : create_from_file(w, o->file, &env, e);
     if (n != 1)
         return err_set(e, ERR_USAGE,
                        "give the sync's name; see `hotadd sync create "
@@ -209,6 +221,7 @@ int cmd_sync_create(int argc, char **argv)
                    "Nothing is created in\nEC2 before the first pass. The options of the "
                    "instance are for test and failover."};
     struct option_def defs[MAX_OPTIONS];
+    struct words w = {argc, argv, &help, defs};
     struct create_options o = {0};
     struct err e = ERR_INIT;
     int first, code, r;
@@ -218,7 +231,7 @@ int cmd_sync_create(int argc, char **argv)
     if (r != 0)
         code = r > 0 ? EXIT_DONE : command_fail(&e, NULL);
     else
-        code = (r = create(defs, &o, argv + first, argc - first, &e)) < 0
+        code = (r = create(&w, &o, argv + first, argc - first, &e)) < 0
                    ? command_fail(&e, NULL)
                    : r;
     options_release(defs, &o);

@@ -337,22 +337,38 @@ static int choose_target(struct pass *pass, const char *to, char **ret, struct e
     return *ret ? 0 : -1;
 }
 
+/* The exact text of a point of the sync's machine; another machine's is refused. */
+static int exact_text(struct pass *pass, const char *wanted, int64_t time, char **ret,
+                      struct err *e)
+{
+    struct repo_where where = sync_where(pass->sync);
+    struct repo_name own = {0}, name = {0};
+    int r = flow_repo_name(&where, pass->sync->params.source, &own, e);
+
+    if (r == 0)
+        r = flow_repo_name(&where, wanted, &name, e);
+    if (r == 0 && (!str_eq(own.id, name.id) || !str_eq(own.ns, name.ns)))
+        r = err_set(e, ERR_USAGE, "%s is no point of %s, which sync %s follows", wanted,
+                    pass->sync->params.source, pass->sync->record.name);
+    if (r == 0) {
+        *ret = flow_point_text(&own, time, e);
+        r = *ret ? 0 : -1;
+    }
+    repo_name_release(&own);
+    repo_name_release(&name);
+    return r;
+}
+
 /* *ret: the point's exact text; NULL when the replica holds it already. */
 static int open_target(struct pass *pass, const char *wanted, char **ret, struct err *e)
 {
     const json_t *body = pass->sync->record.body;
-    struct repo_where where = sync_where(pass->sync);
     int64_t held = json_integer_value(json_object_get(body, "time")), time;
-    struct repo_name name = {0};
 
     if (pass_open_point(pass, wanted, &pass->target, &pass->target_m, e) < 0)
         return -1;
     time = repo_point_time(pass->target);
-    if (flow_repo_name(&where, pass->sync->params.source, &name, e) < 0)
-        return -1;
-    *ret = flow_point_text(&name, time, e);
-    repo_name_release(&name);
-    if (!*ret)
+    if (exact_text(pass, wanted, time, ret, e) < 0)
         return -1;
     if (time < held && !json_bool_or(body, "resync", false)) {
         free(take_ptr(*ret));

@@ -35,6 +35,7 @@ installed "the nbdkit plugin is found by nbdkit" \
     "$dest$(pkg-config --variable=plugindir nbdkit)/nbdkit-hotadd-plugin.so"
 installed "the udev rule" "$at/lib/udev/rules.d/61-hotadd.rules" 644
 installed "the systemd unit" "$at/lib/systemd/system/hotadd-resume@.service" 644
+installed "the unit of Live Sync" "$at/lib/systemd/system/hotadd-sync.service" 644
 installed "the sample configuration" "$at/share/doc/hotadd/examples/hotadd.conf" 644
 installed "the IAM policy" "$at/share/hotadd/iam/hotadd-proxy.json" 644
 installed "the IAM policy of repositories" "$at/share/hotadd/iam/hotadd-repository.json" 644
@@ -47,6 +48,8 @@ same "every manual page is installed" "" "${missing-}"
 
 check "the unit starts the installed hotadd" \
     grep -q "^ExecStart=$prefix/bin/hotadd resume %i$" "$at/lib/systemd/system/hotadd-resume@.service"
+check "the unit of Live Sync starts it" \
+    grep -q "^ExecStart=$prefix/bin/hotadd sync watch$" "$at/lib/systemd/system/hotadd-sync.service"
 check "the IAM policy is JSON" jq -e .Statement "$at/share/hotadd/iam/hotadd-proxy.json"
 
 version=$(meson introspect "$build" --projectinfo | jq -r .version)

@@ -274,6 +274,38 @@ run back sync run web
 exits back 0 "and forgotten when it is back"
 check "wholly" jq -e '.error == null' <("$hotadd" sync show --json web)
 
+printf 'correct horse\n' >"$dir/pw"
+printf 'battery staple\n' >"$dir/pw2"
+run key key create --key-password-file "$dir/pw" "$dir/k"
+run key key create --key-password-file "$dir/pw2" "$dir/k2"
+disk "$dir/secret.raw" 3 "$seed-secret"
+run backup backup --quiet --repo "$repo" --vm secret --key "$dir/k" --key-password-file "$dir/pw" "$dir/secret.raw"
+run create sync create secret --repo "$repo" --vm secret --key "$dir/k" --key-password-file "$dir/pw" --keep none
+run seed sync run secret
+exits seed 0 "an encrypted machine"
+holds "is followed" secret "$dir/secret.raw"
+same "without snapshots, as asked" 0 "$(sync_field secret '.points | length')"
+cp "$dir/k" "$dir/k.good"
+cp "$dir/k2" "$dir/k"
+cp "$dir/pw2" "$dir/pw"
+poke "$dir/secret.raw" 5000 5000 "$seed-7"
+sleep 1
+run backup backup --quiet --repo "$repo" --vm secret --key "$dir/k.good" --key-password-file <(echo correct horse) "$dir/secret.raw"
+run wrong sync run secret
+exits wrong 1 "with the wrong key nothing is written"
+has "and both are named" "$dir/wrong.err" "key"
+same "the replica is as it was" active "$(state_of secret)"
+cp "$dir/k.good" "$dir/k"
+printf 'correct horse\n' >"$dir/pw"
+run right sync run secret
+exits right 0 "with the right one it goes on"
+holds "to the new point" secret "$dir/secret.raw"
+same "and the snapshot that protected the old one is gone" 0 "$(ec2 describe-snapshots --filters Name=tag:hotadd:sync,Values=secret | jq '.Snapshots | length')"
+run other sync run --to "one@2026-01-01T00:00:00Z" secret
+check "another machine's point is no target" test "$code" != 0
+run secret_gone sync delete secret
+exits secret_gone 0 "it is deleted again"
+
 # ---- many, from a file; watch ----
 
 for id in one two; do
