@@ -259,11 +259,7 @@ static int carry_out(struct call *c, struct err *e)
         return -1;
     if (faults_take(c->lab, c->action_name, &c->who, &c->fault, e) < 0)
         return -1;
-    if (c->fault.delay_ms) {
-        pthread_mutex_unlock(&c->lab->lock);
-        usleep((useconds_t)c->fault.delay_ms * 1000);
-        pthread_mutex_lock(&c->lab->lock);
-    }
+    faults_delay(c->lab, &c->fault);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])

@@ -115,11 +115,7 @@ static int take_faults(struct ebs_call *c, struct err *e)
 {
     if (faults_take(c->lab, actions[c->target.action].name, &c->who, &c->fault, e) < 0)
         return -1;
-    if (c->fault.delay_ms) {
-        pthread_mutex_unlock(&c->lab->lock);
-        usleep((useconds_t)c->fault.delay_ms * 1000);
-        pthread_mutex_lock(&c->lab->lock);
-    }
+    faults_delay(c->lab, &c->fault);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])

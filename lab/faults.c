@@ -105,6 +105,15 @@ int faults_take(struct lab *lab, const char *action, const struct principal *who
     return 0;
 }
 
+void faults_delay(struct lab *lab, const struct fault_outcome *f)
+{
+    if (!f->delay_ms)
+        return;
+    pthread_mutex_unlock(&lab->lock);
+    usleep((useconds_t)f->delay_ms * 1000);
+    pthread_mutex_lock(&lab->lock);
+}
+
 static int set_eventual(struct lab *lab, json_int_t ms, struct err *e)
 {
     return store_put(lab->store, "meta", "eventual_ms", json_pack("{s:I}", "value", ms),

@@ -25,6 +25,9 @@ struct fault_outcome {
 int faults_take(struct lab *lab, const char *action, const struct principal *who,
                 struct fault_outcome *ret, struct err *e) err_warn_unused;
 
+/* Sleeps for as long as the outcome wants, with the lab's lock let go. */
+void faults_delay(struct lab *lab, const struct fault_outcome *f);
+
 /* `spec`: {action, effect, times?, ms?, message?, who?} in JSON as the control socket
  * gets it; the stored document (borrowed) is returned. Commits. ERR_USAGE says what is
  * wrong with the spec. */

@@ -147,6 +147,19 @@ cli() {
     return "$status"
 }
 
+# refuses NAME CODE WORDS COMMAND...: the call fails with that code and says that.
+refuses() {
+    local name=$1 code=$2 words=$3 out
+    shift 3
+    if out=$("$@" 2>&1); then
+        echo "it succeeded: $out" | fail "$name"
+    elif [[ $out == *"($code)"*"$words"* ]]; then
+        pass "$name"
+    else
+        printf '%s\n' "wanted $code $words" "$out" | fail "$name"
+    fi
+}
+
 # What the account holds, without what is on its way out and what time changes.
 # One process of botocore: four of the command line take ten seconds on a busy machine.
 cloud_state() {

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 
 begin "${1-}"
-need_commands aws jq curl
+need_commands aws jq curl xxd
 # Debian's first: its age is what makes the test worth having.
 if [ -x /usr/bin/aws ]; then PATH=/usr/bin:$PATH; fi
 
@@ -153,10 +153,14 @@ if [ $boots = yes ]; then
     check "the console is there" wait_until 60 console_says "instance-id $instance"
     check "the guest has its private address" console_says 'address 172.31.5.9/20'
     check "its disk's serial is the volume id" console_says "serial=${root/-/}"
+    text get-console-screenshot --instance-id "$instance" --wake-up --query ImageData | base64 -d >"$dir/screen.jpg"
+    same "its display is shown as JPEG" ffd8ff "$(xxd -p -l 3 "$dir/screen.jpg")"
     check "its SSH port is reached" sh -c 'test "$1" -gt 0' sh "$(ssh_port "$instance")"
 else
     skip "waiter instance-status-ok" "no tiny guest or no QEMU: $(tail -n 1 "$dir/tiny-guest.log" 2>/dev/null)"
 fi
+refused "an instance without a machine has no display" UnsupportedOperation \
+    get-console-screenshot --instance-id "$proxy"
 refused "its root while it runs" OperationNotPermitted detach-volume --volume-id "$root"
 refused "its type while it runs" IncorrectInstanceState modify-instance-attribute --instance-id "$instance" \
     --instance-type t3.small

@@ -20,19 +20,6 @@ once() { as AWS_MAX_ATTEMPTS=1 "${@:2}"; }
 text() { ec2 "$@" --output text; }
 block=$((512 << 10))
 
-# refused NAME CODE WORDS COMMAND...: the call fails with that exception and says that.
-refused() {
-    local name=$1 code=$2 words=$3 out
-    shift 3
-    if out=$("$@" 2>&1); then
-        echo "it succeeded: $out" | fail "$name"
-    elif [[ $out == *"($code)"*"$words"* ]]; then
-        pass "$name"
-    else
-        printf '%s\n' "wanted $code $words" "$out" | fail "$name"
-    fi
-}
-
 # ---- a volume with a few blocks of data ----
 
 volume=$(text create-volume --availability-zone us-east-1a --size 1 --query VolumeId)
@@ -69,10 +56,10 @@ done
 same "from a block on" "300 2047" \
     "$(ebs list-snapshot-blocks --snapshot-id "$old" --starting-block-index 101 | jq -r '[.Blocks[].BlockIndex] | join(" ")')"
 get() { ebs get-snapshot-block --snapshot-id "$old" --block-index "$1" --block-token "$2" "$dir/got" "${@:3}"; }
-refused "another block's token" ValidationException "block token is not valid" get 7 "$(token 300)"
-refused "no token of ours" ValidationException "block token is not valid" get 7 AAAA
-refused "a block beyond the end" ValidationException "no block 2048" get 2048 "$(token 7)"
-refused "a snapshot that is not there" ResourceNotFoundException "does not exist" \
+refuses "another block's token" ValidationException "block token is not valid" get 7 "$(token 300)"
+refuses "no token of ours" ValidationException "block token is not valid" get 7 AAAA
+refuses "a block beyond the end" ValidationException "no block 2048" get 2048 "$(token 7)"
+refuses "a snapshot that is not there" ResourceNotFoundException "does not exist" \
     ebs list-snapshot-blocks --snapshot-id snap-0123456789abcdef0
 # The form of errors, which the command line does not show.
 out=$(curl -s -D - --aws-sigv4 aws:amz:us-east-1:ebs -u "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
@@ -81,7 +68,7 @@ check "an error's type is in a header, with its reason in the body" sh -c 'echo 
     echo "$1" | grep -q "^x-amzn-ErrorType: ResourceNotFoundException$" &&
     echo "$1" | tail -n 1 | jq -e ".Reason == \"SNAPSHOT_NOT_FOUND\" and (.Message | length > 0)"' sh "$out"
 public=$(text describe-snapshots --owner-ids amazon --query 'Snapshots[0].SnapshotId')
-refused "a public snapshot" AccessDeniedException "not yours" ebs list-snapshot-blocks --snapshot-id "$public"
+refuses "a public snapshot" AccessDeniedException "not yours" ebs list-snapshot-blocks --snapshot-id "$public"
 
 # ---- comparing ----
 
@@ -117,7 +104,7 @@ same "over a volume made of a snapshot" 1000 \
 volume=$(text create-volume --availability-zone us-east-1a --size 1 --query VolumeId)
 wait_until 20 available
 stranger=$(snapshot)
-refused "snapshots of two volumes" ValidationException "not of one lineage" \
+refuses "snapshots of two volumes" ValidationException "not of one lineage" \
     ebs list-changed-blocks --first-snapshot-id "$old" --second-snapshot-id "$stranger"
 same "an empty volume has no blocks" 0 "$(ebs list-snapshot-blocks --snapshot-id "$stranger" | jq '.Blocks | length')"
 
@@ -133,7 +120,7 @@ next=$(jq -r .NextToken <<<"$page")
 page=$(ebs list-snapshot-blocks --snapshot-id "$many" --max-results 250 --next-token "$next")
 same "the next goes on, and is the last" "200 300 897 null" \
     "$(jq -r '"\(.Blocks | length) \(.Blocks[0].BlockIndex) \(.Blocks[-1].BlockIndex) \(.NextToken)"' <<<"$page")"
-refused "another snapshot's page" ValidationException "page token is not valid" \
+refuses "another snapshot's page" ValidationException "page token is not valid" \
     ebs list-snapshot-blocks --snapshot-id "$new" --next-token "$next"
 
 # ---- writing ----
@@ -152,15 +139,15 @@ same "a snapshot is begun on another" "pending 524288 $new" \
     "$(jq -r '"\(.Status) \(.BlockSize) \(.ParentSnapshotId)"' <<<"$started")"
 same "once for a client token" "$mine" "$(ebs start-snapshot --volume-size 1 --parent-snapshot-id "$new" \
     --description written --tags Key=hotadd:job,Value=j-3 --client-token w1 | jq -r .SnapshotId)"
-refused "with the same words" ConflictException '' ebs start-snapshot --volume-size 2 --client-token w1
-refused "smaller than its parent, or no size" ValidationException "from 1 to 65536 GiB" ebs start-snapshot --volume-size 70000
-refused "it cannot be read yet" ValidationException "not completed" ebs list-snapshot-blocks --snapshot-id "$mine"
+refuses "with the same words" ConflictException '' ebs start-snapshot --volume-size 2 --client-token w1
+refuses "smaller than its parent, or no size" ValidationException "from 1 to 65536 GiB" ebs start-snapshot --volume-size 70000
+refuses "it cannot be read yet" ValidationException "not completed" ebs list-snapshot-blocks --snapshot-id "$mine"
 check "a block is written" put "$mine" 7 "$dir/b1"
 check "another" put "$mine" 1500 "$dir/b2"
 check "one again" put "$mine" 1500 "$dir/b2"
-refused "with a wrong checksum" ValidationException checksum ebs put-snapshot-block --snapshot-id "$mine" \
+refuses "with a wrong checksum" ValidationException checksum ebs put-snapshot-block --snapshot-id "$mine" \
     --block-index 8 --block-data "$dir/b1" --data-length $block --checksum "$(sum "$dir/b2")" --checksum-algorithm SHA256
-refused "beyond the end" ValidationException "no block 2048" put "$mine" 2048 "$dir/b1"
+refuses "beyond the end" ValidationException "no block 2048" put "$mine" 2048 "$dir/b1"
 
 pid=$("$lab" status --state "$lab_dir" --json | jq .pid)
 kill -9 "$pid"
@@ -169,14 +156,14 @@ lab_start --delay-ms 50 --no-machines --block-token-s 2
 
 complete() { ebs complete-snapshot --snapshot-id "$mine" "$@"; }
 both=$({ openssl dgst -sha256 -binary "$dir/b1"; openssl dgst -sha256 -binary "$dir/b2"; } | openssl dgst -sha256 -binary | base64)
-refused "after a crash the count must be right" ValidationException "2 blocks were written" complete --changed-blocks-count 3
-refused "and the checksum" ValidationException checksum complete --changed-blocks-count 2 \
+refuses "after a crash the count must be right" ValidationException "2 blocks were written" complete --changed-blocks-count 3
+refuses "and the checksum" ValidationException checksum complete --changed-blocks-count 2 \
     --checksum "$(sum "$dir/b1")" --checksum-algorithm SHA256 --checksum-aggregation-method LINEAR
 check "to seal it" complete --changed-blocks-count 2 --checksum "$both" --checksum-algorithm SHA256 \
     --checksum-aggregation-method LINEAR
 check "it is completed" wait_until 20 completed "$mine"
 same "with its tag" j-3 "$(text describe-snapshots --snapshot-ids "$mine" --query 'Snapshots[0].Tags[0].Value')"
-refused "then no block is written" ValidationException "it is completed" put "$mine" 9 "$dir/b1"
+refuses "then no block is written" ValidationException "it is completed" put "$mine" 9 "$dir/b1"
 same "it differs from its parent by what was written" "7 1500" \
     "$(ebs list-changed-blocks --first-snapshot-id "$new" --second-snapshot-id "$mine" | jq -r '[.ChangedBlocks[].BlockIndex] | join(" ")')"
 cp --sparse=always "$lab_dir/snapshots/$new.raw" "$dir/expected"
@@ -188,12 +175,12 @@ check "byte by byte" cmp "$dir/expected" "$lab_dir/snapshots/$mine.raw"
 
 list=$(ebs list-snapshot-blocks --snapshot-id "$old")
 sleep 3
-refused "a token has its time" ValidationException "block token is not valid" get 7 "$(token 7)"
+refuses "a token has its time" ValidationException "block token is not valid" get 7 "$(token 7)"
 fault add ListSnapshotBlocks RequestThrottledException --times 1 >/dev/null
-refused "throttled on demand" RequestThrottledException "" once ebs list-snapshot-blocks --snapshot-id "$old"
+refuses "throttled on demand" RequestThrottledException "" once ebs list-snapshot-blocks --snapshot-id "$old"
 check "once" ebs list-snapshot-blocks --snapshot-id "$old"
 fault add GetSnapshotBlock deny --times 1 >/dev/null
-refused "denied on demand" AccessDeniedException "ebs:GetSnapshotBlock" get 7 "$(token 7)"
+refuses "denied on demand" AccessDeniedException "ebs:GetSnapshotBlock" get 7 "$(token 7)"
 out=$(as AWS_SECRET_ACCESS_KEY=wrong list-snapshot-blocks --snapshot-id "$old" 2>&1)
 check "a wrong secret" grep -qF '(InvalidSignatureException)' <<<"$out"
 out=$(as AWS_ACCESS_KEY_ID=AKIANOBODY list-snapshot-blocks --snapshot-id "$old" 2>&1)

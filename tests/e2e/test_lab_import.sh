@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 begin "${1-}"
-need_commands aws jq qemu-img sfdisk
+need_commands aws jq qemu-img sfdisk xxd
 /usr/bin/python3 -c 'import awscli' 2>/dev/null || skip_all "Debian's awscli is not installed"
 
 lab_start --delay-ms 50 --no-machines
@@ -17,19 +17,6 @@ ec2() { cli --endpoint-url "$AWS_ENDPOINT_URL" --output json ec2 "$@"; }
 iam() { cli --endpoint-url "$AWS_ENDPOINT_URL_IAM" --output json iam "$@"; }
 s3() { cli --endpoint-url "$AWS_ENDPOINT_URL_S3" s3 "$@"; }
 text() { ec2 "$@" --output text; }
-
-# refused NAME CODE TEXT COMMAND...: the call fails with that code and says that.
-refused() {
-    local name=$1 code=$2 words=$3 out
-    shift 3
-    if out=$("$@" 2>&1); then
-        echo "it succeeded: $out" | fail "$name"
-    elif [[ $out == *"($code)"*"$words"* ]]; then
-        pass "$name"
-    else
-        printf '%s\n' "wanted $code $words" "$out" | fail "$name"
-    fi
-}
 
 # ---- disks: a partition table and data that can be told from anything else ----
 
@@ -52,6 +39,7 @@ printf '%s\n' '# Disk DescriptorFile' version=1 CID=fffffffe parentCID=ffffffff 
 cp "$dir/disk.sparse.vmdk" "$dir/disk.child.vmdk"
 sed -i 's/parentCID=ffffffff/parentCID=00000001/' "$dir/disk.child.vmdk"
 truncate -s 8M "$dir/disk.bare.raw"
+qemu-img create -q -f vhdx "$dir/disk.large.vhdx" 9T
 
 # The guest's disk, as GPT with what UEFI boots.
 truncate -s 80M "$dir/uefi.raw"
@@ -61,6 +49,21 @@ s3 mb s3://imports >/dev/null
 for f in "$dir"/disk.* "$dir/uefi.raw"; do
     s3 cp --quiet "$f" "s3://imports/in/${f##*/}"
 done
+
+# ---- what reads them is confined ----
+
+confine=$build/lab/hotadd-lab-confine
+same "a program reads the file that it is given" "$(head -c 16 "$dir/data" | xxd -p)" \
+    "$("$confine" 0 1 head -c 16 /proc/self/fd/3 3<"$dir/data" | xxd -p)"
+check "it writes no more than it may" sh -c '"$1" 4096 2 sh -c "cat <&3 >&4" 3<"$2" 4<>"$3"
+    test "$(stat -c %s "$3")" = 4096' sh "$confine" "$dir/data" "$dir/written"
+if python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, 0, 0, 1) < 1)'; then
+    check "it reads no other file" sh -c '! "$1" 0 1 cat "$2" 3</dev/null' sh "$confine" "$dir/disk.raw"
+    check "nor writes one" sh -c '! "$1" 4096 1 sh -c "echo x >$2" 3</dev/null && test ! -e "$2"' sh \
+        "$confine" "$dir/new"
+else
+    skip "it reads no other file" "this kernel has no Landlock"
+fi
 
 # ---- the role ----
 
@@ -93,32 +96,32 @@ image_of() { # FORMAT FILE [ARGUMENTS...]
 }
 no_role='does not exist or does not have sufficient permissions'
 
-refused "no role, no import" InvalidParameter "The service role vmimport provided $no_role" snapshot_of RAW disk.raw
-refused "a role that is not there" NoSuchEntity 'cannot be found' iam get-role --role-name vmimport
-refused "a trust policy must be JSON" MalformedPolicyDocument '' \
+refuses "no role, no import" InvalidParameter "The service role vmimport provided $no_role" snapshot_of RAW disk.raw
+refuses "a role that is not there" NoSuchEntity 'cannot be found' iam get-role --role-name vmimport
+refuses "a trust policy must be JSON" MalformedPolicyDocument '' \
     iam create-role --role-name vmimport --assume-role-policy-document 'no policy'
-refused "and name a principal" MalformedPolicyDocument Principal \
+refuses "and name a principal" MalformedPolicyDocument Principal \
     iam create-role --role-name vmimport --assume-role-policy-document "$(policy imports | jq -c 'del(.Statement[].Resource)')"
 same "a role is made" "arn:aws:iam::123456789012:role/vmimport" \
     "$(iam create-role --role-name vmimport --assume-role-policy-document "${trust/vmie/ec2}" --query Role.Arn --output text)"
-refused "once" EntityAlreadyExists '' iam create-role --role-name vmimport --assume-role-policy-document "$trust"
+refuses "once" EntityAlreadyExists '' iam create-role --role-name vmimport --assume-role-policy-document "$trust"
 check "it gets a policy" iam put-role-policy --role-name vmimport --policy-name p --policy-document "$(policy imports)"
-refused "a role that trusts another service is none" InvalidParameter "$no_role" snapshot_of RAW disk.raw
+refuses "a role that trusts another service is none" InvalidParameter "$no_role" snapshot_of RAW disk.raw
 check "its trust is mended" iam update-assume-role-policy --role-name vmimport --policy-document "$trust"
 same "and read back" "$(jq -Sc . <<<"$trust")" \
     "$(iam get-role --role-name vmimport | jq -Sc .Role.AssumeRolePolicyDocument)"
 same "so is its policy" "$(policy imports | jq -Sc .)" \
     "$(iam get-role-policy --role-name vmimport --policy-name p | jq -Sc .PolicyDocument)"
 iam put-role-policy --role-name vmimport --policy-name p --policy-document "$(policy other)"
-refused "a policy for another bucket does not do" InvalidParameter "$no_role" snapshot_of RAW disk.raw
+refuses "a policy for another bucket does not do" InvalidParameter "$no_role" snapshot_of RAW disk.raw
 iam put-role-policy --role-name vmimport --policy-name deny --policy-document \
     '{"Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::imports/in/*"}}'
 iam put-role-policy --role-name vmimport --policy-name p --policy-document "$(policy imports)"
-refused "nor one against a denial" InvalidParameter "$no_role" snapshot_of RAW disk.raw
+refuses "nor one against a denial" InvalidParameter "$no_role" snapshot_of RAW disk.raw
 same "policies are listed" "deny p" "$(iam list-role-policies --role-name vmimport | jq -r '.PolicyNames | sort | join(" ")')"
-refused "a role with policies stays" DeleteConflict '' iam delete-role --role-name vmimport
+refuses "a role with policies stays" DeleteConflict '' iam delete-role --role-name vmimport
 check "a policy is deleted" iam delete-role-policy --role-name vmimport --policy-name deny
-refused "once" NoSuchEntity '' iam delete-role-policy --role-name vmimport --policy-name deny
+refuses "once" NoSuchEntity '' iam delete-role-policy --role-name vmimport --policy-name deny
 
 # ---- snapshots ----
 
@@ -138,11 +141,11 @@ done
 check "a snapshot is sparse" sh -c 'test "$(du -k "$1" | cut -f 1)" -lt 20000' sh "$(snapshot_file "$snapshot")"
 check "a volume is made of it" ec2 create-volume --availability-zone us-east-1a --snapshot-id "$snapshot"
 
-refused "a format that is none" InvalidParameter '' snapshot_of QCOW2 disk.raw
-refused "OVA is said not to be here" UnsupportedOperation '' snapshot_of OVA disk.raw
-refused "an import that is not there" InvalidConversionTaskId.Malformed '' \
+refuses "a format that is none" InvalidParameter '' snapshot_of QCOW2 disk.raw
+refuses "OVA is said not to be here" UnsupportedOperation '' snapshot_of OVA disk.raw
+refuses "an import that is not there" InvalidConversionTaskId.Malformed '' \
     ec2 describe-import-snapshot-tasks --import-task-ids import-snap-0123456789abcdef0
-refused "a dry run" DryRunOperation '' snapshot_of RAW disk.raw --dry-run
+refuses "a dry run" DryRunOperation '' snapshot_of RAW disk.raw --dry-run
 
 fails() { # NAME MESSAGE FORMAT FILE
     local id
@@ -151,6 +154,7 @@ fails() { # NAME MESSAGE FORMAT FILE
     same "$1" "deleted ClientError: Disk validation failed [$2]" "$(task "$id" Status) $(task "$id" StatusMessage)"
 }
 fails "what is of another format" "Unsupported specified file format" VHDX disk.raw
+fails "a disk that is too large" "The disk is larger than 8 TiB" VHDX disk.large.vhdx
 fails "what is not there" "We do not have access to the given resource. Reason 404 Not Found" RAW nothing.raw
 fails "a VMDK that describes other files" "Unsupported VMDK File Format" VMDK disk.evil.vmdk
 fails "a VMDK without its data" "Unsupported VMDK File Format" VMDK disk.flat.vmdk
@@ -161,7 +165,7 @@ check "a VMDK's parent is not looked for" test "$(task "$id" Status)" = complete
 
 first=$(snapshot_of RAW disk.raw --client-token t1)
 same "a client token makes one task" "$first" "$(snapshot_of RAW disk.raw --client-token t1)"
-refused "with the same words" IdempotentParameterMismatch '' snapshot_of VHD disk.fixed.vhd --client-token t1
+refuses "with the same words" IdempotentParameterMismatch '' snapshot_of VHD disk.fixed.vhd --client-token t1
 same "tasks are found by their state" "$first" \
     "$(wait_until 60 is_over "$first" && ec2 describe-import-snapshot-tasks --filters Name=task-state,Values=completed |
         jq -r '.ImportSnapshotTasks[-1].ImportTaskId')"
@@ -202,12 +206,12 @@ id=$(image_of raw disk.bare.raw)
 wait_until 60 image_is_over "$id"
 same "no partitions" "deleted ClientError: No valid partitions. Not a valid volume." \
     "$(task_of_image "$id" Status) $(task_of_image "$id" StatusMessage)"
-refused "licence and usage together" InvalidParameterCombination '' image_of raw disk.raw \
+refuses "licence and usage together" InvalidParameterCombination '' image_of raw disk.raw \
     --license-type BYOL --usage-operation RunInstances
-refused "UEFI and a snapshot want a platform" InvalidParameterCombination Platform ec2 import-image \
+refuses "UEFI and a snapshot want a platform" InvalidParameterCombination Platform ec2 import-image \
     --boot-mode uefi --disk-containers "[{\"SnapshotId\": \"$snapshot\"}]"
-refused "a boot mode that is none" InvalidParameter BootMode image_of raw disk.raw --boot-mode bios
-refused "a snapshot that is not there" InvalidSnapshot.NotFound '' ec2 import-image \
+refuses "a boot mode that is none" InvalidParameter BootMode image_of raw disk.raw --boot-mode bios
+refuses "a snapshot that is not there" InvalidSnapshot.NotFound '' ec2 import-image \
     --disk-containers '[{"SnapshotId": "snap-0123456789abcdef0"}]'
 
 # ---- on demand: failures, cancelling, a crash ----
@@ -229,7 +233,7 @@ same "cancelling" "active deleting" \
     "$(ec2 cancel-import-task --import-task-id "$id" --cancel-reason 'too slow' | jq -r '[.PreviousState, .State] | join(" ")')"
 wait_until 60 image_is_over "$id"
 same "tells its reason" "deleted too slow" "$(task_of_image "$id" Status) $(task_of_image "$id" StatusMessage)"
-refused "what is over cannot be cancelled" IncorrectState '' ec2 cancel-import-task --import-task-id "$id"
+refuses "what is over cannot be cancelled" IncorrectState '' ec2 cancel-import-task --import-task-id "$id"
 same "and leaves nothing" "$before" "$(find "$lab_dir/snapshots" -name '*.raw' | wc -l)"
 
 is_on_its_way() { [ "$(task_of_image "$1" StatusMessage)" != pending ]; }

@@ -89,7 +89,13 @@ static void test_wrong_parameters_have_their_codes(void **state)
          "InvalidParameterValue"},
         {"Action=DescribeVolumes&MaxResults=1", "InvalidParameterValue"},
         {"Action=DescribeVolumes&NextToken=zz", "InvalidNextToken"},
-        {"Action=ImportImage", "UnsupportedOperation"},
+        {"Action=RegisterImage&Name=abc&ImageLocation=b/k", "UnsupportedOperation"},
+        {"Action=ImportImage", "MissingParameter"},
+        {"Action=ImportImage&DiskContainer.1.Format=RAW", "InvalidParameter"},
+        {"Action=DescribeImportImageTasks&ImportTaskId.1=import-ami-0123456789abcdef0",
+         "InvalidConversionTaskId.Malformed"},
+        {"Action=DescribeImportImageTasks&Filters.1.Name=smell&Filters.1.Value.1=x",
+         "InvalidParameterValue"},
     };
     struct lab_fixture *f = *state;
 
@@ -419,6 +425,35 @@ static void test_an_instance_lives_stops_and_ends(void **state)
          lab_meta(f->lab, "proxy"));
 }
 
+/* What a test failover launches into: no rule lets anything in or out. */
+static void test_a_group_can_be_isolated(void **state)
+{
+    struct lab_fixture *f = *state;
+    char group[80], image[80], v[80];
+
+    call(f, "", "Action=CreateSecurityGroup&GroupName=isolated&GroupDescription=x");
+    lab_value(f, "groupId", group);
+    call(f, "", "Action=DescribeSecurityGroups&GroupId.1=%s", group);
+    assert_string_equal(lab_value(f, "cidrIp", v), "0.0.0.0/0");
+    call(f, "",
+         "Action=RevokeSecurityGroupEgress&GroupId=%s&IpPermissions.1.IpProtocol=-1&"
+         "IpPermissions.1.IpRanges.1.CidrIp=0.0.0.0/0",
+         group);
+    call(f, "InvalidPermission.NotFound",
+         "Action=RevokeSecurityGroupEgress&GroupId=%s&IpProtocol=-1&CidrIp=0.0.0.0/0",
+         group);
+    call(f, "", "Action=DescribeSecurityGroups&GroupId.1=%s", group);
+    assert_string_equal(lab_value(f, "cidrIp", v), "");
+    call(f, "", "Action=DescribeImages&Owner.1=amazon");
+    lab_value(f, "imageId", image);
+    call(f, "",
+         "Action=RunInstances&ImageId=%s&InstanceType=m5.large&MinCount=1&MaxCount=1&"
+         "SecurityGroupId.1=%s",
+         image, group);
+    assert_string_equal(lab_value(f, "groupId", v), group);
+    call(f, "DependencyViolation", "Action=DeleteSecurityGroup&GroupId=%s", group);
+}
+
 static void test_a_type_must_fit_its_image(void **state)
 {
     struct lab_fixture *f = *state;
@@ -477,6 +512,7 @@ int main(void)
         LAB_TEST(test_new_resources_hide_for_a_while_on_demand),
         LAB_TEST(test_a_full_disk_is_an_error_not_a_crash),
         LAB_TEST(test_an_instance_lives_stops_and_ends),
+        LAB_TEST(test_a_group_can_be_isolated),
         LAB_TEST(test_a_type_must_fit_its_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <jpeglib.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -543,6 +544,58 @@ static void test_user_network_is_the_fallback(void **state)
     assert_true(vm_ssh_port(f->vm) > 0);
 }
 
+/* What an imported machine's disks hang on; its firmware must know it, too. */
+static void test_boots_from_the_controllers_of_old_homes(void **state)
+{
+    static const enum vm_disks controllers[] = {VM_DISKS_PVSCSI, VM_DISKS_LSISAS,
+                                                VM_DISKS_AHCI};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof controllers / sizeof controllers[0]; i++) {
+        f->spec.controller = controllers[i];
+        start(f, 'P');
+        wait_ended(f, VM_POWER_OFF, "the guest switched itself off");
+        assert_int_equal(spoken(f), 1);
+        vm_free(f->vm);
+        f->vm = NULL;
+    }
+}
+
+static void test_screenshot_shows_the_display(void **state)
+{
+    struct fixture *f = *state;
+    auto_buf struct buf jpeg = BUF_INIT;
+    struct err err = ERR_INIT;
+    auto_free char *left = str_fmt(&err, "%s/run/" INSTANCE "/screen.ppm", f->dir);
+    struct jpeg_decompress_struct d;
+    struct jpeg_error_mgr mgr;
+    unsigned bright = 0;
+
+    start(f, 'H');
+    wait_spoken(f, 1);
+    assert_ok(vm_screenshot(f->vm, true, &jpeg, e));
+    d.err = jpeg_std_error(&mgr);
+    jpeg_create_decompress(&d);
+    jpeg_mem_src(&d, (unsigned char *)jpeg.data, jpeg.len);
+    assert_int_equal(jpeg_read_header(&d, TRUE), JPEG_HEADER_OK);
+    assert_true(d.image_width >= 640 && d.image_height >= 350);
+    jpeg_start_decompress(&d);
+    while (d.output_scanline < d.output_height) {
+        unsigned char row[3 * 4096], *at = row;
+
+        jpeg_read_scanlines(&d, &at, 1);
+        for (unsigned x = 0; x < d.output_width * 3; x++)
+            bright += row[x] > 100;
+    }
+    jpeg_destroy_decompress(&d);
+    /* The firmware's text is on it. */
+    assert_true(bright > 100);
+    assert_int_equal(access(left, F_OK), -1);
+    assert_ok(vm_stop(f->vm, true, 0, e));
+    wait_ended(f, VM_POWER_OFF, "cut off");
+    assert_fails(vm_screenshot(f->vm, false, &jpeg, e), ERR_FAILED, "is not running");
+}
+
 static bool have_qemu(void)
 {
     auto_free char *dirs = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin");
@@ -583,6 +636,8 @@ int main(void)
         CASE(test_machine_left_over_is_reaped),
         CASE(test_record_of_a_stranger_kills_nobody),
         CASE(test_user_network_is_the_fallback),
+        CASE(test_boots_from_the_controllers_of_old_homes),
+        CASE(test_screenshot_shows_the_display),
     };
 
     if (!have_qemu()) {
