@@ -215,13 +215,13 @@ static int reopen(const char *id, const struct flow_env *env, struct reopened *r
     if (journal_open(env->journal_path, &r->journal, e) < 0 ||
         job_open(r->journal, id, &r->job, e) < 0)
         return -1;
+    if (ec2_backup_is(job_kind(r->job)))
+        return 0; /* it opens what it needs by itself */
     if (str_starts(job_kind(r->job), "sync"))
         return err_set(e, ERR_USAGE,
                        "job %s belongs to sync %s: `hotadd sync run %s` goes on with a "
                        "pass, and `hotadd sync show %s` says where it stands",
                        id, job_title(r->job), job_title(r->job), job_title(r->job));
-    if (ec2_backup_is(job_kind(r->job)))
-        return 0; /* it opens what it needs by itself */
     if (!flow_of_kind(job_kind(r->job)))
         return err_set(e, ERR_UNSUPPORTED,
                        "job %s is a %s, which this hotadd does not "

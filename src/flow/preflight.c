@@ -548,6 +548,33 @@ static int look_at_instance(struct look *l, struct err *e)
                : 0;
 }
 
+int preflight_again(const struct restore_params *params, struct aws *aws,
+                    const struct cancel *cancel, uint32_t cpus, uint64_t memory_bytes,
+                    struct plan *plan, struct err *e)
+{
+    struct machine machine = {.cpus = cpus, .memory_bytes = memory_bytes};
+    bool nitro = str_eq_null(plan->hypervisor, "nitro");
+    struct look l = {.params = params,
+                     .aws = aws,
+                     .cancel = cancel,
+                     .plan = plan,
+                     .machine = &machine,
+                     .nitro_ok = nitro,
+                     .xen_ok = !nitro};
+
+    strv_release(&plan->security_group_ids);
+    plan->security_group_ids = (struct strv){0};
+    if (!plan->boot_mode || !plan->volumes.n)
+        return err_set(e, ERR_INPUT, "the plan that was kept is not whole");
+    if (params->name && str_set(&plan->name, params->name, e) < 0)
+        return -1;
+    return look_at_account(&l, e) < 0 || look_at_identity(&l, e) < 0 ||
+                   look_at_slots(&l, e) < 0 || look_at_instance(&l, e) < 0 ||
+                   permissions_check(aws, params, plan, e) < 0
+               ? -1
+               : 0;
+}
+
 int preflight(enum restore_kind kind, const struct restore_params *params,
               struct aws *aws, const struct cancel *cancel,
               const struct progress *progress, struct plan *plan, struct err *e)

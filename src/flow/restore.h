@@ -130,6 +130,13 @@ int preflight(enum restore_kind kind, const struct restore_params *params,
               const struct progress *progress, struct plan *plan,
               struct err *e) err_warn_unused;
 
+/* The same from an earlier plan, when the source cannot be opened any more: what it says
+ * of source and guest stays, what is about account, proxy and instance is decided anew.
+ */
+int preflight_again(const struct restore_params *params, struct aws *aws,
+                    const struct cancel *cancel, uint32_t cpus, uint64_t memory_bytes,
+                    struct plan *plan, struct err *e) err_warn_unused;
+
 /* The part of it that is about this machine: identity, zone, attach limit. */
 int preflight_proxy(const struct restore_params *params, struct aws *aws,
                     struct plan *plan, struct err *e) err_warn_unused;

@@ -144,8 +144,87 @@ int failover_init(struct failover *f, struct journal *journal, const json_t *wor
     return 0;
 }
 
+/* ---- the plan ---- */
+
+/* What launches need when the repository is gone with the source: the newest plan that
+ * was made with it, and what the machine was like. */
+static int keep_for_later(json_t *body, void *ctx, struct err *e)
+{
+    return json_put(body, KEY_LAST_PLAN, json_incref(ctx), e);
+}
+
+static int try_note_plan(struct failover *f, struct sync *s, struct err *e)
+{
+    struct source_spec spec = restore_params_source(&f->params, f->params.source);
+    auto_flow_source struct flow_source source = {0};
+    json_auto_t *plan = plan_json(f->plan, e), *o = NULL;
+
+    if (!plan || flow_source_open(&spec, f->env->cancel, &source, e) < 0)
+        return -1;
+    o = json_pack("{s:I, s:I, s:O}", "cpus", (json_int_t)source.machine->cpus,
+                  "memory_bytes", (json_int_t)source.machine->memory_bytes, "plan", plan);
+    return o ? sync_edit(s, keep_for_later, o, e) : err_nomem(e);
+}
+
+/* Not having it costs a failover without the repository, not this one. */
+static void note_plan(struct failover *f, struct sync *s)
+{
+    struct err why = ERR_INIT;
+
+    if (try_note_plan(f, s, &why) < 0)
+        log_warning("the plan of sync %s is not kept: %s", f->name, why.msg);
+}
+
+/* The repository's trouble, not the guest's or the account's. */
+static bool cannot_be_read(const struct err *e)
+{
+    return e->kind == ERR_NETWORK || e->kind == ERR_NOT_FOUND || e->kind == ERR_SYS ||
+           e->kind == ERR_TIMEOUT || e->kind == ERR_INPUT;
+}
+
+static int plan_without_source(struct failover *f, const struct sync *s,
+                               const struct err *why, struct err *e)
+{
+    const json_t *kept = json_object_get(sync_body(s), KEY_LAST_PLAN);
+    const json_t *plan = json_object_get(kept, "plan");
+    struct plan *again = NULL;
+
+    if (!plan) {
+        *e = *why;
+        return err_prefix(
+            e, "no test has kept a plan of sync %s, so its point must be read", f->name);
+    }
+    log_warning(
+        "the recovery point cannot be read (%s); launching by the plan of the last "
+        "test",
+        why->msg);
+    if (plan_from_json(plan, &again, e) < 0)
+        return -1;
+    plan_free(f->plan);
+    f->plan = f->ctx.plan = again;
+    return preflight_again(&f->params, f->aws, f->env->cancel,
+                           (uint32_t)json_u64_or(kept, "cpus", 0),
+                           json_u64_or(kept, "memory_bytes", 0), f->plan, e);
+}
+
 /* The same requirements, findings and choices as a conversion of the point has. */
-int failover_plan(struct failover *f, const struct sync *s, struct err *e)
+static int plan_by_source(struct failover *f, struct sync *s, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (preflight(f->params.skip_check ? RESTORE_PLAIN : RESTORE_CONVERT, &f->params,
+                  f->aws, f->env->cancel, f->env->progress, f->plan, &why) == 0) {
+        note_plan(f, s);
+        return 0;
+    }
+    if (f->plan->volumes.n || !cannot_be_read(&why)) {
+        *e = why;
+        return -1;
+    }
+    return plan_without_source(f, s, &why, e);
+}
+
+int failover_plan(struct failover *f, struct sync *s, struct err *e)
 {
     auto_sync_clone struct sync_clone c = {0};
 
@@ -154,8 +233,7 @@ int failover_plan(struct failover *f, const struct sync *s, struct err *e)
         return -1;
     f->at = c.time;
     f->ctx.plan = f->plan;
-    if (preflight(f->params.skip_check ? RESTORE_PLAIN : RESTORE_CONVERT, &f->params,
-                  f->aws, f->env->cancel, f->env->progress, f->plan, e) < 0)
+    if (plan_by_source(f, s, e) < 0)
         return -1;
     if (f->env->show_plan)
         f->env->show_plan(f->env->show_ctx, f->plan);

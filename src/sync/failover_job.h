@@ -11,6 +11,8 @@
 
 #define KIND_GROUP "security-group"
 
+#define KEY_LAST_PLAN "last_plan" /* of the record */
+
 /* A test or a failover. The struct restore_ctx comes first: the steps and removers of
  * restores get it. */
 struct failover {
@@ -36,8 +38,7 @@ json_t *failover_words(const struct sync *s, const char *kind,
 /* From a job's words; then a plan is made (failover_plan) or taken from the job. */
 int failover_init(struct failover *f, struct journal *journal, const json_t *words,
                   const struct flow_env *env, struct err *e) err_warn_unused;
-int failover_plan(struct failover *f, const struct sync *s,
-                  struct err *e) err_warn_unused;
+int failover_plan(struct failover *f, struct sync *s, struct err *e) err_warn_unused;
 int failover_plan_of(struct failover *f, struct job *job, struct err *e) err_warn_unused;
 int failover_plan_keep(struct failover *f, struct job *job,
                        struct err *e) err_warn_unused;

@@ -111,7 +111,10 @@ for step in clone-volumes attach-volumes create-instance; do
     in_state active "and the sync goes on (killed in $step)"
     same "nothing is left (killed in $step)" "$seeded" "$(cloud_state)"
 done
+# Since it was tested, it needs the replica only: the repository may be gone with the source.
+mv "$repo" "$repo.away"
 kill_in create-instance sync failover "${as_is[@]}" web
+has "without the repository it launches by the kept plan" "$dir/killed.err" "by the plan of the last test"
 run failover sync failover --json web
 exits failover 0 "the same command goes on with a killed one"
 in_state failed-over "the sync is failed over"
@@ -128,6 +131,8 @@ for command in run pause resync test failover delete; do
     exits now 2 "no $command while it is failed over"
 done
 has "which says what to do" "$dir/now.err" "undo-failover"
+
+mv "$repo.away" "$repo"
 
 # ---- failback ----
 
