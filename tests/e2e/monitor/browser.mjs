@@ -241,7 +241,7 @@ await page.goto(`${url}#/replicas/web01`);
 await page.getByRole("img", { name: /Lag of web01/ }).waitFor();
 await page.getByRole("button", { name: "Close" }).first().click().catch(() => {});
 await page.waitForTimeout(9000); // until the last words about actions are gone
-await page.screenshot({ path: `${pictures}/monitor-replica.png` });
+await page.screenshot({ path: `${pictures}/monitor-replica.png`, clip: { x: 0, y: 0, width: 1280, height: 560 } });
 for (const theme of ["light", "dark"])
   await check(`${theme}: readable, and a picture for the documentation`, async () => {
     await page.emulateMedia({ colorScheme: theme });
