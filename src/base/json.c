@@ -107,3 +107,22 @@ int json_to_strv(const json_t *array, struct strv *ret, struct err *e)
     }
     return 0;
 }
+
+json_t *json_any_text(const char *text)
+{
+    json_t *v = json_string(text);
+    struct err e = ERR_INIT;
+    char *copy;
+
+    if (v)
+        return v;
+    copy = str_dup(text, &e);
+    if (!copy)
+        return NULL;
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    v = json_string(copy);
+    free(copy);
+    return v;
+}

@@ -28,6 +28,11 @@ bool json_bool_or(const json_t *obj, const char *key, bool fallback);
 /* Compact, members in order of insertion; owned C string. */
 int json_text(const json_t *value, char **ret, struct err *e) err_warn_unused;
 
+/* A string of text that may be anything, such as a file's name or a console's line: if it
+ * is not UTF-8, each byte that is not ASCII becomes '?'. Owned; NULL when out of memory.
+ */
+json_t *json_any_text(const char *text);
+
 /* Adds or replaces a member, taking over `value` (NULL counts as out of memory). */
 int json_put(json_t *obj, const char *key, json_t *value, struct err *e) err_warn_unused;
 /* An array of the strings, owned; NULL with e set when out of memory. */

@@ -453,21 +453,22 @@ static json_t *error_json(const struct job_info *i)
 {
     if (i->error.kind == ERR_NONE)
         return json_null();
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o}", "kind",
-                     err_kind_name(i->error.kind), "message", i->error.msg, "aws_code",
-                     i->error.aws_code, "request_id", i->error.request_id, "step",
-                     i->error_step, "time", time_json(i->error_s));
+    return json_pack("{s:s, s:o, s:s, s:s, s:s?, s:o}", "kind",
+                     err_kind_name(i->error.kind), "message", json_any_text(i->error.msg),
+                     "aws_code", i->error.aws_code, "request_id", i->error.request_id,
+                     "step", i->error_step, "time", time_json(i->error_s));
 }
 
 json_t *job_info_json(const struct job_info *i, struct err *e)
 {
-    json_auto_t *o = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:O, s:o}", "id", i->id,
-        "kind", i->kind, "title", i->title, "state", job_state_name(i->state), "step",
-        i->step, "created", time_json(i->created_s), "updated", time_json(i->updated_s),
-        "pid", i->owner_pid ? json_integer(i->owner_pid) : json_null(), "done_bytes",
-        (json_int_t)i->done_bytes, "total_bytes", (json_int_t)i->total_bytes, "params",
-        i->params, "error", error_json(i));
+    json_auto_t *o =
+        json_pack("{s:s, s:s, s:o, s:s, s:s?, s:o, s:o, s:o, s:I, s:I, s:O, s:o}", "id",
+                  i->id, "kind", i->kind, "title", json_any_text(i->title), "state",
+                  job_state_name(i->state), "step", i->step, "created",
+                  time_json(i->created_s), "updated", time_json(i->updated_s), "pid",
+                  i->owner_pid ? json_integer(i->owner_pid) : json_null(), "done_bytes",
+                  (json_int_t)i->done_bytes, "total_bytes", (json_int_t)i->total_bytes,
+                  "params", i->params, "error", error_json(i));
 
     if (!o) {
         err_nomem(e);

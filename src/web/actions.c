@@ -100,7 +100,6 @@ static json_t *action_json(const struct action *x)
     bool good = WIFEXITED(x->status) && WEXITSTATUS(x->status) == 0;
 
     read_said(x->said_fd, said, sizeof said);
-    /* jansson refuses text that is no UTF-8, which an error may quote. */
     return json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s?, s:o}", "id", (json_int_t)x->id,
                      "command", x->command, "state",
                      !x->ended ? "running"
@@ -109,7 +108,7 @@ static json_t *action_json(const struct action *x)
                      "started", clock_iso8601(started, x->started_s), "ended",
                      x->ended ? clock_iso8601(ended, x->ended_s) : NULL, "exit",
                      x->ended ? child_status_text(x->status, exit, sizeof exit) : NULL,
-                     "said", json_string(said) ?: json_string("(not in UTF-8)"));
+                     "said", json_any_text(said));
 }
 
 static int may_run(const struct actions *a, const char *command, struct err *e)

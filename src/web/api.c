@@ -268,8 +268,12 @@ static void handle(struct api *a, const struct request *rq, struct reply *rp)
         reply_error(rp, (unsigned)status, &e);
         return;
     }
-    if (r->call(a, rq, &names, rp, &e) < 0)
+    if (r->call(a, rq, &names, rp, &e) < 0) {
         reply_error(rp, status_of(&e), &e);
+        /* A journal that could not be read is opened again for the next request. */
+        if (rp->status == 500)
+            journal_close(take_ptr(a->journal));
+    }
 }
 
 void api_handle(void *ctx, const struct request *rq, struct reply *rp)

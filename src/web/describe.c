@@ -125,9 +125,9 @@ static json_t *problem_of(const struct job_info *i, const char *tail, struct err
                       ? "The process that removed what the job made has ended early."
                       : "The process that worked on the job has ended; the journal has "
                         "all that is needed to go on.";
-    o = json_pack("{s:s, s:s, s:s?, s:s?, s:O}", "what", what, "message", message, "step",
-                  i->error_step ? i->error_step : i->step, "hint",
-                  hint_for(i->error.kind), "mend", mends);
+    o = json_pack("{s:s, s:o, s:s?, s:s?, s:O}", "what", what, "message",
+                  json_any_text(message), "step", i->error_step ? i->error_step : i->step,
+                  "hint", hint_for(i->error.kind), "mend", mends);
     if (!o)
         err_nomem(e);
     return o;
@@ -161,10 +161,10 @@ json_t *describe_job(const struct job_info *i, struct pace pace,
 json_t *describe_event(const struct job_event_info *ev, struct err *e)
 {
     char when[CLOCK_ISO_LEN];
-    json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:s?, s:s}", "seq", (json_int_t)ev->seq,
+    json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:s?, s:o}", "seq", (json_int_t)ev->seq,
                           "job", ev->job, "time", clock_iso8601(when, ev->time_s),
                           "level", job_event_level_name(ev->level), "step", ev->step,
-                          "message", ev->message);
+                          "message", json_any_text(ev->message));
 
     if (!o)
         err_nomem(e);

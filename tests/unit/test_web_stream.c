@@ -187,6 +187,21 @@ static void test_a_client_gets_the_picture_and_then_the_changes(void **state)
     listener_leave(&l);
 }
 
+/* A file's name and a console's line can be any bytes: they must not end the stream. */
+static void test_text_that_is_not_utf8_is_told_all_the_same(void **state)
+{
+    struct fixture *f = *state;
+    auto_job struct job *job = NULL;
+    struct listener l;
+
+    listener_join(f, &l, SSE_NO_ID);
+    new_job(f, "caf\xe9.ova", &job);
+    assert_true(listener_gets(&l, "\"title\":\"caf?.ova\""));
+    job_event(job, JOB_EVENT_INFO, "\xff login:");
+    assert_true(listener_gets(&l, "\"message\":\"? login:\""));
+    listener_leave(&l);
+}
+
 static void test_who_comes_back_misses_no_event_and_gets_none_twice(void **state)
 {
     struct fixture *f = *state;
@@ -310,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_a_new_monitor_takes_the_mean_of_the_step),
         cmocka_unit_test(test_a_meter_keeps_its_newest_samples),
         FEED_TEST(test_a_client_gets_the_picture_and_then_the_changes),
+        FEED_TEST(test_text_that_is_not_utf8_is_told_all_the_same),
         FEED_TEST(test_who_comes_back_misses_no_event_and_gets_none_twice),
         FEED_TEST(test_a_forgotten_job_is_taken_away),
         FEED_TEST(test_a_dead_owner_is_noticed),

@@ -22,7 +22,7 @@ export function lagPoints(sync) {
   return out;
 }
 
-export function lagChart(sync, height = 140, label = true) {
+export function lagChart(sync, height = 110, label = true) {
   const points = lagPoints(sync);
   if (points.length < 2) return h("p", { class: "muted small" }, "The chart begins with the second pass.");
   const t0 = points[0][0], t1 = Math.max(points.at(-1)[0], t0 + 1);
@@ -31,14 +31,14 @@ export function lagChart(sync, height = 140, label = true) {
   const y = (v) => (height - (v / top) * height).toFixed(1);
   const line = points.map(([t, v], i) => `${i ? "L" : "M"}${x(t)} ${y(v)}`).join("");
   const words = `Lag of ${sync.name} over ${duration(t1 - t0)}: now ${duration(sync.lag_s ?? 0)}, target ${duration(sync.rpo_s ?? 0)}`;
-  return h("svg", { class: `chart${sync.rpo_met === false ? " late" : ""}`, viewBox: `0 0 ${W} ${height + (label ? 18 : 2)}`, role: "img", "aria-label": words },
+  const chart = h("svg", { class: `chart${sync.rpo_met === false ? " late" : ""}`, viewBox: `0 0 ${W} ${height + 2}`, role: "img", "aria-label": words },
     h("path", { class: "area", d: `${line}L${x(t1)} ${height}L0 ${height}Z` }),
     h("path", { class: "stroke", d: line }),
     h("line", { class: "axis", x1: 0, x2: W, y1: height, y2: height }),
-    sync.rpo_s && h("line", { class: "target", x1: 0, x2: W, y1: y(sync.rpo_s), y2: y(sync.rpo_s) }),
-    label && h("text", { x: 0, y: height + 14 }, `${duration(t1 - t0)} ago`),
-    label && h("text", { x: W, y: height + 14, "text-anchor": "end" }, "now"),
-    label && sync.rpo_s && h("text", { x: W, y: Math.max(11, y(sync.rpo_s) - 5), "text-anchor": "end" }, `target ${duration(sync.rpo_s)}`));
+    sync.rpo_s && h("line", { class: "target", x1: 0, x2: W, y1: y(sync.rpo_s), y2: y(sync.rpo_s) }));
+  if (!label) return chart;
+  return [chart, h("p", { class: "chart-foot muted small", "aria-hidden": "true" },
+    h("span", null, `${duration(t1 - t0)} ago`), sync.rpo_s && h("span", { class: "key" }, `target ${duration(sync.rpo_s)}`), h("span", null, "now"))];
 }
 
 // Bytes written by each pass, oldest left.

@@ -13,10 +13,11 @@ export function bytes(n) {
 
 export function duration(s) {
   s = Math.max(0, Math.round(s));
+  const two = (n, unit, rest, small) => (rest ? `${n} ${unit} ${rest} ${small}` : `${n} ${unit}`);
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  if (s < 3600) return two(Math.floor(s / 60), "min", s % 60, "s");
+  if (s < 86400) return two(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
+  return two(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
 
 export const seconds = (iso) => (iso ? Date.parse(iso) / 1000 : null);
@@ -25,7 +26,7 @@ export const now = () => Date.now() / 1000;
 export function ago(iso) {
   const s = now() - seconds(iso);
   if (s < 5) return "just now";
-  return `${duration(s >= 120 ? s - (s % 60) : s).replace(/ 0 (s|min|h)$/, "")} ago`;
+  return `${duration(s >= 120 ? s - (s % 60) : s)} ago`;
 }
 
 // How long ago, with the exact time in reach.

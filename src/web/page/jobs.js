@@ -33,8 +33,7 @@ export function syncCard(sync) {
       h("span", { class: "end" }, syncChip(sync))),
     lagChart(sync, 56, false),
     h("div", { class: "head small" },
-      h("span", null, sync.lag_s === null ? "not seeded yet" : `lag ${duration(sync.lag_s)}`),
-      h("span", { class: "muted" }, `target ${duration(sync.rpo_s)}`),
+      h("span", null, sync.lag_s === null ? "not seeded yet" : `${duration(sync.lag_s)} `, h("span", { class: "muted" }, sync.lag_s === null ? "" : `of ${duration(sync.rpo_s)}`)),
       sync.lag_s !== null && h("span", { class: "end" }, sync.rpo_met ? chip("ok", "on target") : chip("bad", "late"))),
     sync.error && h("p", { class: "small" }, sync.error.message));
 }
