@@ -74,7 +74,11 @@ static void test_plan_survives_the_journal(void **state)
     assert_ok(plan_set(&p->zone, e, "%s-%s%c", "us-east", "1", 'a'));
     assert_ok(plan_note(p, e, "note %d", 1));
     assert_int_equal(
-        vec_push(&p->volumes, ((struct plan_volume){owned("disk1"), 5, 1}), &err), 0);
+        vec_push(&p->volumes,
+                 ((struct plan_volume){
+                     .name = owned("disk1"), .source_bytes = 5, .size_gib = 1}),
+                 &err),
+        0);
     assert_int_equal(vec_push(&p->security_group_ids, owned("sg-1"), &err), 0);
     p->slot_limit = 27;
     o = plan_json(p, &err);
