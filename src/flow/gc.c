@@ -11,9 +11,10 @@
 
 /* Tasks before what they make, instances before their volumes and groups, images before
  * their snapshots. */
-static const char *const removal_order[] = {
-    "import-image-task", "import-snapshot-task", "instance", "image",
-    "snapshot",          "volume",               "security-group"};
+static const char *const removal_order[] = {"import-image-task", "import-snapshot-task",
+                                            "instance",          "image",
+                                            "snapshot",          "volume",
+                                            "security-group"};
 #define N_TYPES (sizeof removal_order / sizeof removal_order[0])
 
 struct gc {

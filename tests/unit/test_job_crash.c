@@ -164,6 +164,8 @@ static int step_attach(struct job *job, void *ctx, struct err *e)
 
 static int step_copy(struct job *job, void *ctx, struct err *e)
 {
+    if (job_disk_size(job, 0, (uint64_t)3 * 8192, e) < 0)
+        return -1;
     for (uint64_t i = 0; i < 3; i++) {
         const struct extent x[] = {{i * 8192, 4096}, {i * 8192 + 4096, 4096}};
 
