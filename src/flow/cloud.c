@@ -142,12 +142,29 @@ static int id_to_remove(struct job *job, struct restore_ctx *ctx,
                              resource_type, ret, e);
 }
 
+/* One whose attaching was under way when we were stopped is waited for: until then EC2
+ * refuses to detach it. What is not attached is detached. */
+static int detach(struct aws *aws, const char *volume, const char *instance,
+                  struct err *e)
+{
+    struct err ignored;
+
+    if (ec2_detach_volume(aws, volume, instance, false, e) == 0 ||
+        e->kind == ERR_NOT_FOUND)
+        return 0;
+    if (!str_eq(e->aws_code, "IncorrectState"))
+        return -1;
+    if (ec2_wait_attached(aws, volume, instance, NULL, &ignored) < 0)
+        return -1;
+    return ec2_detach_volume(aws, volume, instance, false, e);
+}
+
 static int detach_everywhere(struct aws *aws, const struct ec2_volume *v, struct err *e)
 {
     vec_foreach (a, &v->attachments) {
         if (str_eq(a->state, "detached"))
             continue;
-        if (ec2_detach_volume(aws, v->id, a->instance_id, false, e) < 0 ||
+        if (detach(aws, v->id, a->instance_id, e) < 0 ||
             ec2_wait_detached(aws, v->id, a->instance_id, NULL, e) < 0)
             return -1;
     }
@@ -188,8 +205,7 @@ int remove_attachment(struct job *job, void *vctx, const struct job_resource *r,
     const char *device = json_string_value(json_object_get(r->attrs, "device"));
 
     if (volume) {
-        if (ec2_detach_volume(ctx->aws, volume, ctx->plan->proxy_id, false, e) < 0 &&
-            e->kind != ERR_NOT_FOUND)
+        if (detach(ctx->aws, volume, ctx->plan->proxy_id, e) < 0)
             return -1;
         if (ec2_wait_detached(ctx->aws, volume, ctx->plan->proxy_id, NULL, e) < 0)
             return -1;

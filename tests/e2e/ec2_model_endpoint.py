@@ -102,6 +102,21 @@ def read_shape(service, shape, prefix, form, used):
     return read_scalar(shape, form[prefix], prefix)
 
 
+# What EC2 takes by now and the model of Debian 12's botocore (2022) does not know.
+NEWER = {'RegisterImage': 'TagSpecification.'}
+
+
+def read_tag_specifications(form):
+    specs = []
+    while (kind := form.get(f'TagSpecification.{len(specs) + 1}.ResourceType')) is not None:
+        at, tags = f'TagSpecification.{len(specs) + 1}.Tag', []
+        while f'{at}.{len(tags) + 1}.Key' in form:
+            n = len(tags) + 1
+            tags.append({'Key': form[f'{at}.{n}.Key'], 'Value': form.get(f'{at}.{n}.Value', '')})
+        specs.append({'ResourceType': kind, 'Tags': tags})
+    return specs
+
+
 def read_request(service, models, body):
     pairs = urllib.parse.parse_qsl(body, keep_blank_values=True, strict_parsing=True)
     form = dict(pairs)
@@ -117,13 +132,16 @@ def read_request(service, models, body):
     used, params = set(ENVELOPE), {}
     if shape is not None:
         params = read_shape(service, shape, '', form, used)
-    unknown = sorted(set(form) - used)
+    newer = NEWER.get(action, '')
+    unknown = sorted(k for k in set(form) - used if not (newer and k.startswith(newer)))
     if unknown:
         raise Rejected(f'{action} has no parameter {", ".join(unknown)}')
     if shape is not None:
         report = botocore.validate.ParamValidator().validate(params, shape)
         if report.has_errors():
             raise Rejected(f'{action}: {report.generate_report()}')
+    if newer and 'TagSpecifications' not in params:
+        params['TagSpecifications'] = read_tag_specifications(form)
     return action, params
 
 
