@@ -215,13 +215,12 @@ int step_protect_point(struct job *job, void *ctx, struct err *e)
 {
     struct pass *pass = ctx;
     json_auto_t *disks = NULL;
-    auto_free char *point = NULL;
     const json_t *d;
     size_t i;
 
     if (sync_reload(pass->sync, e) < 0)
         return -1;
-    if (str_eq_null(json_str_or(pass->sync->record.body, "point", NULL), NULL))
+    if (!json_str_or(pass->sync->record.body, "point", NULL))
         return 0;
     disks = json_deep_copy(json_object_get(pass->sync->record.body, "disks"));
     if (!disks)
