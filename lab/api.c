@@ -259,7 +259,7 @@ static int carry_out(struct call *c, struct err *e)
         return -1;
     if (faults_take(c->lab, c->action_name, &c->who, &c->fault, e) < 0)
         return -1;
-    faults_delay(c->lab, &c->fault);
+    faults_delay(c->lab, c->fault.delay_ms);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])
@@ -272,7 +272,10 @@ static int carry_out(struct call *c, struct err *e)
         return refuse(e, "DryRunOperation",
                       "Request would have succeeded, but DryRun flag is set.");
     keeper_settle(c->lab);
-    return run_action(c, e);
+    if (run_action(c, e) < 0)
+        return -1;
+    faults_delay(c->lab, c->fault.reply_delay_ms);
+    return 0;
 }
 
 static int write_success(struct call *c, struct buf *out, struct err *e)

@@ -115,7 +115,7 @@ static int take_faults(struct ebs_call *c, struct err *e)
 {
     if (faults_take(c->lab, actions[c->target.action].name, &c->who, &c->fault, e) < 0)
         return -1;
-    faults_delay(c->lab, &c->fault);
+    faults_delay(c->lab, c->fault.delay_ms);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])

@@ -7,8 +7,9 @@
 #include <ctype.h>
 #include <inttypes.h>
 
-static const char *const effects[] = {"delay", "drop-request", "drop-reply", "drop-body",
-                                      "deny",  "fail",         "eventual"};
+static const char *const effects[] = {"delay",      "delay-reply", "drop-request",
+                                      "drop-reply", "drop-body",   "deny",
+                                      "fail",       "eventual"};
 
 static bool is_effect(const char *s)
 {
@@ -42,6 +43,8 @@ static void apply(const json_t *f, const char *action, struct fault_outcome *out
 
     if (str_eq(effect, "delay")) {
         out->delay_ms += (int64_t)json_u64_or(f, "ms", 0);
+    } else if (str_eq(effect, "delay-reply")) {
+        out->reply_delay_ms += (int64_t)json_u64_or(f, "ms", 0);
     } else if (str_eq(effect, "drop-request")) {
         out->drop_request = true;
     } else if (str_eq(effect, "drop-reply")) {
@@ -105,12 +108,12 @@ int faults_take(struct lab *lab, const char *action, const struct principal *who
     return 0;
 }
 
-void faults_delay(struct lab *lab, const struct fault_outcome *f)
+void faults_delay(struct lab *lab, int64_t ms)
 {
-    if (!f->delay_ms)
+    if (!ms)
         return;
     pthread_mutex_unlock(&lab->lock);
-    usleep((useconds_t)f->delay_ms * 1000);
+    usleep((useconds_t)ms * 1000);
     pthread_mutex_lock(&lab->lock);
 }
 
@@ -125,14 +128,15 @@ static int check_spec(const json_t *spec, struct err *e)
     const char *action = json_str_or(spec, "action", "");
     const char *effect = json_str_or(spec, "effect", "");
     uint64_t ms = json_u64_or(spec, "ms", 0);
-    bool needs_ms = str_eq(effect, "delay") || str_eq(effect, "eventual");
+    bool needs_ms = str_starts(effect, "delay") || str_eq(effect, "eventual");
 
     if (!*action || strlen(action) > 64)
         return err_set(e, ERR_USAGE, "a fault needs an action's name, or '*' for all");
     if (!is_effect(effect) && !is_code(effect))
         return err_set(e, ERR_USAGE,
                        "'%.60s' is neither an error code (VolumeInUse) nor one of delay, "
-                       "drop-request, drop-reply, drop-body, deny, fail, eventual",
+                       "delay-reply, drop-request, drop-reply, drop-body, deny, fail, "
+                       "eventual",
                        effect);
     if (str_eq(effect, "fail") && !str_eq(action, "ImportImage") &&
         !str_eq(action, "ImportSnapshot"))

@@ -1,9 +1,10 @@
 /* Errors, delays and lost replies on demand, kept in the store until cleared.
  *
  * A fault names an action ("*" for all) and an effect: an error code ("VolumeInUse"),
- * "delay", "drop-request" (the connection closes before anything is done), "drop-reply"
- * (it closes after the action was done), "drop-body" (it closes after
- * half of the answer's body), "deny" (UnauthorizedOperation), "fail" (the import that
+ * "delay" (before anything is done), "delay-reply" (after the action was done),
+ * "drop-request" (the connection closes before anything is done), "drop-reply" (it closes
+ * after the action was done), "drop-body" (it closes after half of the answer's body),
+ * "deny" (UnauthorizedOperation), "fail" (the import that
  * the call starts fails later) or "eventual" (new resources are not found for a while;
  * action "*"). */
 #ifndef HOTADD_LAB_FAULTS_H
@@ -14,7 +15,7 @@
 #define FAULT_MAX_DELAY_MS 600000
 
 struct fault_outcome {
-    int64_t delay_ms;
+    int64_t delay_ms, reply_delay_ms;
     bool drop_request, drop_reply, drop_body, denied;
     bool fail_task; /* with `message` */
     char code[80];  /* "" for none */
@@ -25,8 +26,8 @@ struct fault_outcome {
 int faults_take(struct lab *lab, const char *action, const struct principal *who,
                 struct fault_outcome *ret, struct err *e) err_warn_unused;
 
-/* Sleeps for as long as the outcome wants, with the lab's lock let go. */
-void faults_delay(struct lab *lab, const struct fault_outcome *f);
+/* Sleeps for `ms`, with the lab's lock let go. */
+void faults_delay(struct lab *lab, int64_t ms);
 
 /* `spec`: {action, effect, times?, ms?, message?, who?} in JSON as the control socket
  * gets it; the stored document (borrowed) is returned. Commits. ERR_USAGE says what is

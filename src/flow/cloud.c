@@ -10,9 +10,12 @@
 
 #include <inttypes.h>
 
-/* How often and how long EC2 is asked for something it may not show yet. */
-#define FIND_TRIES   4
-#define FIND_WAIT_NS (1500 * NS_PER_MS)
+/* How often and how long EC2 is asked for something it may not show yet. A call of a
+ * process that died may still be carried out: what it makes is looked for until the job
+ * has been in our hands for as long as a call may be under way. */
+#define FIND_TRIES        4
+#define FIND_WAIT_NS      (1500 * NS_PER_MS)
+#define CALL_UNDER_WAY_NS (12 * NS_PER_S)
 
 char *disk_key(char out[KEY_LEN], const char *kind, size_t i)
 {
@@ -113,20 +116,35 @@ out:
     return r;
 }
 
-int cloud_find_tagged(struct aws *aws, const struct cancel *cancel, const char *job,
-                      const char *key, const char *resource_type, char **ret,
-                      struct err *e)
+int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
+                      const char *resource_type, char **ret, struct err *e)
 {
-    char *found = NULL;
+    uint64_t until_ns = job_claimed_ns(job) + CALL_UNDER_WAY_NS;
 
-    for (int i = 0; i < FIND_TRIES && !found; i++) {
-        if (i && cancel_sleep_ns(cancel, FIND_WAIT_NS, e) < 0)
+    for (int i = 0;; i++) {
+        if (find_once(aws, job_id(job), key, resource_type, ret, e) < 0)
             return -1;
-        if (find_once(aws, job, key, resource_type, &found, e) < 0)
+        if (*ret || (i + 1 >= FIND_TRIES && clock_mono_ns() >= until_ns))
+            return 0;
+        if (cancel_sleep_ns(job_cancel(job), FIND_WAIT_NS, e) < 0)
             return -1;
     }
-    *ret = found;
-    return 0;
+}
+
+int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char *key,
+                 const json_t *attrs, struct job_resource *ret, struct err *e)
+{
+    auto_job_resource struct job_resource was = {0};
+    auto_free char *found = NULL;
+    int r = job_resource_get(job, key, &was, e);
+
+    if (r < 0 && e->kind != ERR_NOT_FOUND)
+        return -1;
+    if (r == 0 && was.state == JOB_RESOURCE_INTENDED &&
+        (cloud_find_tagged(aws, job, key, kind, &found, e) < 0 ||
+         (found && job_resource_made(job, key, found, NULL, e) < 0)))
+        return -1;
+    return job_resource_intend(job, kind, key, attrs, ret, e);
 }
 
 /* The id to remove: what the journal knows, else what the tags show. */
@@ -138,8 +156,7 @@ static int id_to_remove(struct job *job, struct restore_ctx *ctx,
         *ret = str_dup(r->cloud_id, e);
         return *ret ? 0 : -1;
     }
-    return cloud_find_tagged(ctx->aws, job_cancel(job), job_id(job), r->key,
-                             resource_type, ret, e);
+    return cloud_find_tagged(ctx->aws, job, r->key, resource_type, ret, e);
 }
 
 /* One whose attaching was under way when we were stopped is waited for: until then EC2
@@ -171,18 +188,32 @@ static int detach_everywhere(struct aws *aws, const struct ec2_volume *v, struct
     return 0;
 }
 
+/* Readies it for DeleteVolume, which refuses one that is attached or still being created.
+ * One that failed to be created can be deleted as it is. */
+static int release_volume(struct aws *aws, const struct ec2_volume *v, struct err *e)
+{
+    if (str_eq(v->state, "creating") &&
+        ec2_wait_volume_available(aws, v->id, NULL, NULL, e) < 0 &&
+        (e->kind == ERR_CANCELLED || e->retryable))
+        return -1;
+    return detach_everywhere(aws, v, e);
+}
+
 int volume_delete_anywhere(struct aws *aws, const char *id, struct err *e)
 {
     struct ec2_volume v = {0};
-    int r;
+    int r = 0;
 
     if (ec2_describe_volume(aws, id, &v, e) < 0)
         return e->kind == ERR_NOT_FOUND ? 0 : -1;
-    r = detach_everywhere(aws, &v, e);
+    /* An instance that is terminated takes its volumes along. */
+    if (!str_starts(v.state, "delet")) {
+        r = release_volume(aws, &v, e);
+        if (r == 0 && ec2_delete_volume(aws, id, false, e) < 0)
+            r = e->kind == ERR_NOT_FOUND ? 0 : -1;
+    }
     ec2_volume_release(&v);
-    if (r < 0 || ec2_delete_volume(aws, id, false, e) < 0)
-        return -1;
-    return ec2_wait_volume_deleted(aws, id, NULL, e);
+    return r < 0 ? -1 : ec2_wait_volume_deleted(aws, id, NULL, e);
 }
 
 int remove_volume(struct job *job, void *vctx, const struct job_resource *r,

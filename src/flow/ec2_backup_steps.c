@@ -98,6 +98,21 @@ static int keep_made(struct job *job, const json_t *machine,
                    "begin the backup anew");
 }
 
+/* CreateSnapshots has no client token: if a process died around it, time is given for the
+ * snapshots to show up, which ec2_create_snapshots() then finds. */
+static int wait_for_call_of_then(struct job *job, struct ec2_backup *b, struct err *e)
+{
+    auto_job_resource struct job_resource was = {0};
+    auto_free char *any = NULL;
+    char key[KEY_LEN];
+
+    if (job_resource_get(job, disk_key(key, KIND_SNAPSHOT, 0), &was, e) < 0)
+        return e->kind == ERR_NOT_FOUND ? 0 : -1;
+    return was.state == JOB_RESOURCE_INTENDED
+               ? cloud_find_tagged(b->aws, job, KIND_SNAPSHOT, "snapshot", &any, e)
+               : 0;
+}
+
 static int make_all(struct job *job, struct ec2_backup *b, const json_t *machine,
                     struct err *e)
 {
@@ -107,6 +122,8 @@ static int make_all(struct job *job, struct ec2_backup *b, const json_t *machine
     struct ec2_snapshots made = {0};
     int r;
 
+    if (wait_for_call_of_then(job, b, e) < 0)
+        return -1;
     for (size_t i = n_disks(machine); i-- > 0;) {
         job_resource_release(&first);
         first = (struct job_resource){0};

@@ -22,8 +22,8 @@ static int snapshot_one(struct job *job, struct restore_ctx *ctx, size_t i, char
     char key[KEY_LEN];
     int rc;
 
-    if (!name || job_resource_intend(job, KIND_SNAPSHOT, disk_key(key, KIND_SNAPSHOT, i),
-                                     NULL, &r, e) < 0)
+    if (!name || cloud_intend(ctx->aws, job, KIND_SNAPSHOT,
+                              disk_key(key, KIND_SNAPSHOT, i), NULL, &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);

@@ -411,7 +411,7 @@ int remove_import_task(struct job *job, void *vctx, const struct job_resource *r
     int rc;
 
     if (!r->cloud_id &&
-        cloud_find_tagged(ctx->aws, job_cancel(job), job_id(job), r->key,
+        cloud_find_tagged(ctx->aws, job, r->key,
                           x.of_snapshot ? "import-snapshot-task" : "import-image-task",
                           &id, e) < 0)
         return -1;

@@ -211,8 +211,7 @@ int remove_launched_volume(struct job *job, void *vctx, const struct job_resourc
     for (;;) {
         auto_free char *id = NULL;
 
-        if (cloud_find_tagged(ctx->aws, job_cancel(job), job_id(job), KEY_LAUNCHED,
-                              "volume", &id, e) < 0)
+        if (cloud_find_tagged(ctx->aws, job, KEY_LAUNCHED, "volume", &id, e) < 0)
             return -1;
         if (!id)
             return 0;

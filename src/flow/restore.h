@@ -54,13 +54,21 @@ int tag_set_fill(struct tag_set *ret, struct job *job, const struct restore_ctx 
 struct ec2_tags_in tag_set_in(const struct tag_set *t);
 
 /* The id of a resource that may or may not have been made: found by its tags. *ret is
- * NULL when there is none, decided only after EC2 had time to know. Owned. */
-int cloud_find_tagged(struct aws *aws, const struct cancel *cancel, const char *job,
-                      const char *key, const char *resource_type, char **ret,
+ * NULL when there is none, decided only after EC2 had time to know, and a call that a
+ * process of the job had under way when it died had time to end. Owned. */
+int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
+                      const char *resource_type, char **ret,
                       struct err *e) err_warn_unused;
 
-/* Detaches a volume from wherever it is, deletes it, waits until it is gone; gone
- * already is success. */
+/* job_resource_intend() for what has no client token in EC2 (snapshots): if it was
+ * intended before and has no id, what the call of then may have made is looked for, and
+ * ret is JOB_RESOURCE_MADE if it is there. `kind` is EC2's resource type too. */
+int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char *key,
+                 const json_t *attrs, struct job_resource *ret,
+                 struct err *e) err_warn_unused;
+
+/* Detaches a volume from wherever it is, once it is created, deletes it, waits until it
+ * is gone; gone already is success. */
 int volume_delete_anywhere(struct aws *aws, const char *id,
                            struct err *e) err_warn_unused;
 

@@ -73,6 +73,7 @@ static struct job *job_new(struct journal *j, struct err *e)
     if (job) {
         job->journal = j;
         job->lock_fd = -1;
+        job->claimed_ns = clock_mono_ns();
     }
     return job;
 }
@@ -243,6 +244,11 @@ enum job_state job_state(const struct job *job)
 const struct cancel *job_cancel(const struct job *job)
 {
     return job->cancel;
+}
+
+uint64_t job_claimed_ns(const struct job *job)
+{
+    return job->claimed_ns;
 }
 
 /* ---- values ---- */

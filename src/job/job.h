@@ -37,6 +37,10 @@ const char *job_title(const struct job *job);
 const json_t *job_params(const struct job *job);
 enum job_state job_state(const struct job *job);
 
+/* When this process took the job into its hands, by clock_mono_ns(): every call of
+ * another process of it began before. */
+uint64_t job_claimed_ns(const struct job *job);
+
 /* ---- The engine ---- */
 
 struct job_step {

@@ -12,6 +12,7 @@ struct job {
     char *kind, *title;          /* owned */
     json_t *params;              /* owned */
     int lock_fd;                 /* holds the claim; owned */
+    uint64_t claimed_ns;         /* when; clock_mono_ns() */
     enum job_state state;        /* as in the journal */
     const char *step;            /* running step of the flow, NULL between steps */
     const struct cancel *cancel; /* while running or undoing */

@@ -290,8 +290,7 @@ static int group_id(struct job *job, struct failover *f, const struct job_resour
         *ret = str_dup(r->cloud_id, e);
         return *ret ? 0 : -1;
     }
-    return cloud_find_tagged(f->aws, job_cancel(job), job_id(job), r->key,
-                             "security-group", ret, e);
+    return cloud_find_tagged(f->aws, job, r->key, "security-group", ret, e);
 }
 
 static int remove_group(struct job *job, void *ctx, const struct job_resource *r,

@@ -81,22 +81,6 @@ static int edit_add_snapshot(json_t *body, void *ctx, struct err *e)
                     e);
 }
 
-/* CreateSnapshot has no client token. Intended before and without an id, the call of a
- * process that died may still be on its way: it is waited for before another is made.
- * *ret_id stays NULL when there is none. */
-static int snapshot_on_its_way(struct job *job, struct pass *pass, const char *key,
-                               char **ret_id, struct err *e)
-{
-    auto_job_resource struct job_resource was = {0};
-
-    if (job_resource_get(job, key, &was, e) < 0)
-        return e->kind == ERR_NOT_FOUND ? 0 : -1;
-    if (was.state != JOB_RESOURCE_INTENDED)
-        return 0;
-    return cloud_find_tagged(pass->base.aws, job_cancel(job), job_id(job), key,
-                             "snapshot", ret_id, e);
-}
-
 /* The id of the snapshot under `key`, made if it is not there. *ret is owned. */
 static int make_snapshot(struct job *job, struct pass *pass, const char *key,
                          const char *volume, const char *disk, int64_t time, char **ret,
@@ -107,19 +91,11 @@ static int make_snapshot(struct job *job, struct pass *pass, const char *key,
     auto_tag_set struct tag_set tags = {0};
     auto_free char *name =
         str_fmt(e, "%s %s %s", pass->sync->record.name, disk, repo_time_text(time, text));
-    auto_free char *found = NULL;
     struct ec2_snapshot s = {0};
     int rc;
 
-    if (!name || snapshot_on_its_way(job, pass, key, &found, e) < 0 ||
-        job_resource_intend(job, KIND_SNAPSHOT, key, NULL, &r, e) < 0)
+    if (!name || cloud_intend(pass->base.aws, job, KIND_SNAPSHOT, key, NULL, &r, e) < 0)
         return -1;
-    if (found) {
-        if (job_resource_made(job, key, found, NULL, e) < 0)
-            return -1;
-        *ret = take_ptr(found);
-        return 0;
-    }
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);
         return *ret ? 0 : -1;
