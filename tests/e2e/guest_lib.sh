@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What the tests of hotadd-guest share. The test sets $guest, the program, and $work, a
-# directory of its own. Appliances and boots take turns on HOTADD_QEMU_LOCK.
+# What the tests of hotadd-guest share. The test sets $guest, the program, $work, a directory
+# of its own, and $lock: tests that are given the same file as HOTADD_QEMU_LOCK take turns
+# with their appliances and boots.
 #
 # shellcheck disable=SC2034,SC2154 # used by, and set by, the tests
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-lock=${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}
 export PATH=$PATH:/usr/sbin:/sbin
 
 # ask NAME OP OPTIONS DISK...: hotadd-guest's last line in $work/NAME, the seconds it took

@@ -36,6 +36,7 @@ ovmf=/usr/share/OVMF/OVMF_CODE_4M.fd
 [ -r "$ovmf" ] || skip_all "$ovmf is missing: install ovmf"
 cache=${HOTADD_TEST_CACHE:-/var/cache/hotadd}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/hotadd-families.XXXXXX") || exit 1
+lock=${HOTADD_QEMU_LOCK:-$work/lock}
 qemu=''
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {

@@ -5,7 +5,7 @@
 # of Wine's processes. It proves registration, state machine and the Win32 layer as far as
 # Wine goes; not that Windows takes a driver.
 #
-# Takes its turn with other heavy tests on HOTADD_QEMU_LOCK.
+# Takes its turn with tests that have the same HOTADD_QEMU_LOCK.
 #
 # usage: test_firstboot.sh [BUILD]
 set -u
@@ -19,7 +19,7 @@ command -v x86_64-w64-mingw32-gcc >/dev/null ||
     skip_all "mingw-w64 is missing: install gcc-mingw-w64-x86-64"
 program=$build/firstboot/hotadd-firstboot.exe
 [ -f "$program" ] || skip_all "$program was not built"
-exec 9>"${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}"
+exec 9>"${HOTADD_QEMU_LOCK:-$dir/lock}"
 flock 9
 
 export WINEPREFIX=$dir/prefix WINEARCH=win64 WINEDEBUG=-all

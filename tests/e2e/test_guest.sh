@@ -5,7 +5,7 @@
 # do, and the machine booted from NVMe disks to a login on its serial port with an address
 # by DHCP. Then disks that must be refused, each by name.
 #
-# Appliances and the boot take turns with other tests on HOTADD_QEMU_LOCK.
+# Appliances and the boot take turns with tests that have the same HOTADD_QEMU_LOCK.
 #
 # usage: test_guest.sh HOTADD-GUEST
 set -u
@@ -22,6 +22,7 @@ cache=${HOTADD_TEST_CACHE:-/var/cache/hotadd}
 made=$("$here/../../tools/make-guest" --cache "$cache" --output "$cache/guests" 2>&1) ||
     skip_all "the demo guest cannot be built here: $(echo "$made" | tail -n 1)"
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/hotadd-guest-test.XXXXXX") || exit 1
+lock=${HOTADD_QEMU_LOCK:-$work/lock}
 qemu=''
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {

@@ -6,7 +6,7 @@
 #
 # By default the ways that differ in how images are joined; HOTADD_TEST_BOOT=all boots
 # every compression, way of joining and tool (about 25 minutes under emulation).
-# Images are cached (see `cache` below), boots take turns on HOTADD_QEMU_LOCK.
+# Images are cached (see `cache` below), boots take turns with tests of the same HOTADD_QEMU_LOCK.
 #
 # usage: test_initrd_boot.sh INITRD-TOOL
 #
@@ -17,7 +17,6 @@ umask 022
 PATH=$PATH:/usr/sbin:/sbin
 tool=${1:?usage: test_initrd_boot.sh INITRD-TOOL}
 which=${HOTADD_TEST_BOOT:-some}
-lock=${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}
 said='hotadd-test: the root is up'
 
 skip_all() {
@@ -49,6 +48,7 @@ fi
 cache=$cache/initrd-$kernel-$(cksum <"$0" | cut -d' ' -f1)
 mkdir -p "$cache" || skip_all "cannot write to $cache"
 work=$(mktemp -d) || exit 1
+lock=${HOTADD_QEMU_LOCK:-$work/lock}
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 

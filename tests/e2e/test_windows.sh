@@ -4,7 +4,7 @@
 # second conversion that finds nothing to do, dirty hives, and a hibernated volume that is
 # refused untouched. It proves the edits; no Windows is started.
 #
-# Appliances take turns with other tests on HOTADD_QEMU_LOCK.
+# Appliances take turns with tests that have the same HOTADD_QEMU_LOCK.
 #
 # usage: test_windows.sh [BUILD]
 set -u
@@ -14,7 +14,7 @@ begin "${1-}"
 need_commands jq flock sfdisk guestfish zip sha256sum mkfs.ntfs
 guest=$build/src/guest/hotadd-guest hives=$build/tests/e2e/win-hives
 [ -f "$build/firstboot/hotadd-firstboot.exe" ] || skip_all "the first-boot service was not built"
-lock=${HOTADD_QEMU_LOCK:-${TMPDIR:-/tmp}/hotadd-qemu.lock}
+lock=${HOTADD_QEMU_LOCK:-$dir/lock}
 export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 
 # ask NAME OP OPTIONS DISK: hotadd-guest's last line in $dir/NAME.
