@@ -19,6 +19,9 @@ struct failover_options {
     char *every;
     bool planned;
     struct strv backup_hook, stop_hook;
+    bool stop; /* failback */
+    uint64_t max_rate;
+    bool retire; /* commit */
 };
 
 #define AT(f)       offsetof(struct failover_options, f)
@@ -209,7 +212,7 @@ static int run_failover(const struct failover_options *o, const char *name)
     return show(r, result, o->common.json, print_failover, &e);
 }
 
-static int launch(int argc, char **argv, const struct command_help *help,
+static int on_one(int argc, char **argv, const struct command_help *help,
                   const struct option_def *defs,
                   int (*run)(const struct failover_options *o, const char *name))
 {
@@ -236,7 +239,7 @@ int cmd_sync_test(int argc, char **argv)
                    "its status checks,\nkeeps the console and a screenshot, and removes "
                    "everything. Syncing goes on meanwhile."};
 
-    return launch(argc, argv, &help, test_defs, run_test);
+    return on_one(argc, argv, &help, test_defs, run_test);
 }
 
 int cmd_sync_failover(int argc, char **argv)
@@ -247,36 +250,28 @@ int cmd_sync_failover(int argc, char **argv)
         .summary = "Launches a clone of the replica in the machine's place. Goes on with "
                    "one that was\ninterrupted."};
 
-    return launch(argc, argv, &help, failover_defs, run_failover);
+    return on_one(argc, argv, &help, failover_defs, run_failover);
 }
 
 /* ---- undo-failover, failback, commit ---- */
 
-struct end_options {
-    struct common_options common;
-    bool stop;
-    uint64_t max_rate;
-    bool retire;
-};
-
 static const struct option_def undo_defs[] = {
-    COMMON_OPTIONS(struct end_options),
+    COMMON_OPTIONS(struct failover_options),
     OPTION_END,
 };
 
 static const struct option_def failback_defs[] = {
-    {"stop", 0, OPTION_FLAG, offsetof(struct end_options, stop), NULL,
-     "stop the instance first"},
-    {"max-rate", 0, OPTION_BYTES, offsetof(struct end_options, max_rate), "BYTES",
+    {"stop", 0, OPTION_FLAG, AT(stop), NULL, "stop the instance first"},
+    {"max-rate", 0, OPTION_BYTES, AT(max_rate), "BYTES",
      "read at most so many bytes of data a second (100M)"},
-    COMMON_OPTIONS(struct end_options),
+    COMMON_OPTIONS(struct failover_options),
     OPTION_END,
 };
 
 static const struct option_def commit_defs[] = {
-    {"retire", 0, OPTION_FLAG, offsetof(struct end_options, retire), NULL,
+    {"retire", 0, OPTION_FLAG, AT(retire), NULL,
      "delete the replica, its snapshots and the sync"},
-    COMMON_OPTIONS(struct end_options),
+    COMMON_OPTIONS(struct failover_options),
     OPTION_END,
 };
 
@@ -295,7 +290,7 @@ static int say(int r, const char *name, const char *what, bool json, const struc
     return command_print_json(o);
 }
 
-static int run_undo(const struct end_options *o, const char *name)
+static int run_undo(const struct failover_options *o, const char *name)
 {
     struct flow_env env = command_begin(&o->common);
     struct err e = ERR_INIT;
@@ -304,7 +299,7 @@ static int run_undo(const struct end_options *o, const char *name)
     return say(r, name, "failover undone, syncing goes on", o->common.json, &e);
 }
 
-static int run_failback(const struct end_options *o, const char *name)
+static int run_failback(const struct failover_options *o, const char *name)
 {
     const struct failback_how how = {.stop = o->stop, .max_rate = o->max_rate};
     struct flow_env env = command_begin(&o->common);
@@ -315,7 +310,7 @@ static int run_failback(const struct end_options *o, const char *name)
     return show(r, result, o->common.json, print_failover, &e);
 }
 
-static int run_commit(const struct end_options *o, const char *name)
+static int run_commit(const struct failover_options *o, const char *name)
 {
     struct flow_env env = command_begin(&o->common);
     struct err e = ERR_INIT;
@@ -326,24 +321,6 @@ static int run_commit(const struct end_options *o, const char *name)
                o->common.json, &e);
 }
 
-static int end(int argc, char **argv, const struct command_help *help,
-               const struct option_def *defs,
-               int (*run)(const struct end_options *o, const char *name))
-{
-    struct end_options o = {0};
-    struct err e = ERR_INIT;
-    int first, code, r = options_parse(argc, argv, help, defs, &o, &first, &e);
-
-    if (r != 0)
-        code = r > 0 ? EXIT_DONE : command_fail(&e, NULL);
-    else if (argc - first != 1)
-        code = command_usage(help->name, "give one sync");
-    else
-        code = run(&o, argv[first]);
-    options_release(defs, &o);
-    return code;
-}
-
 int cmd_sync_undo_failover(int argc, char **argv)
 {
     static const struct command_help help = {
@@ -351,7 +328,7 @@ int cmd_sync_undo_failover(int argc, char **argv)
         .args = "NAME",
         .summary = "Removes the failover's instance and goes on syncing."};
 
-    return end(argc, argv, &help, undo_defs, run_undo);
+    return on_one(argc, argv, &help, undo_defs, run_undo);
 }
 
 int cmd_sync_failback(int argc, char **argv)
@@ -362,7 +339,7 @@ int cmd_sync_failback(int argc, char **argv)
         .summary = "Backs the failover's instance up into the repository, as a point of "
                    "the machine that the\nsource can be restored from."};
 
-    return end(argc, argv, &help, failback_defs, run_failback);
+    return on_one(argc, argv, &help, failback_defs, run_failback);
 }
 
 int cmd_sync_commit(int argc, char **argv)
@@ -374,5 +351,5 @@ int cmd_sync_commit(int argc, char **argv)
             "Makes it final: after a failover the instance stays, after a failback "
             "the source does, and\nthe instance is removed."};
 
-    return end(argc, argv, &help, commit_defs, run_commit);
+    return on_one(argc, argv, &help, commit_defs, run_commit);
 }

@@ -10,4 +10,9 @@
 int source_sink_new(struct sink *sink, struct source **ret,
                     struct err *e) err_warn_unused;
 
+/* The same of its first size_bytes, at most the sink's, which need be no whole number of
+ * blocks; the sink stays the caller's and must outlive the source. */
+int source_sink_borrow(struct sink *sink, uint64_t size_bytes, struct source **ret,
+                       struct err *e) err_warn_unused;
+
 #endif

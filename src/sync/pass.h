@@ -97,11 +97,4 @@ int pass_sweep(struct pass *pass, const char *keep, struct err *e) err_warn_unus
 int pass_abandon(struct pass *pass, struct job *job, const struct job_flow *flow,
                  struct err *e) err_warn_unused;
 
-/* ---- volume_source.c ---- */
-
-/* The bytes of a sink as a source: what a volume really holds, up to size_bytes. The
- * sink is borrowed and must outlive it. Owned. */
-int volume_source_new(struct sink *sink, uint64_t size_bytes, struct source **ret,
-                      struct err *e) err_warn_unused;
-
 #endif

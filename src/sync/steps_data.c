@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/rand.h"
 #include "base/str.h"
+#include "disk/source_sink.h"
 
 #include <inttypes.h>
 
@@ -237,7 +238,7 @@ static int prepare_resync(struct copy *c, size_t i, struct err *e)
     struct mover_disk *d = &c->disks[i];
 
     if (open_device(c, i, PROXY_IN_USE, &d->sink, e) < 0 ||
-        volume_source_new(d->sink, d->sink->size_bytes, &c->volumes[i], e) < 0)
+        source_sink_borrow(d->sink, d->sink->size_bytes, &c->volumes[i], e) < 0)
         return -1;
     d->base = c->volumes[i];
     c->changed_bytes += json_u64_or(pass_disk(c->pass, i), "size_bytes", 0);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "disk/source_sink.h"
 
 static const struct job_step steps[] = {
     {"create-volumes", step_create_replica},
@@ -60,7 +61,7 @@ static int compare_disk(struct job *job, struct pass *pass, size_t i, json_t *li
         volume_device(job, &pass->base, i, &device, e) < 0 ||
         proxy_device_open(&pass->base.paths, &device, json_u64_or(d, "size_gib", 0) * GIB,
                           PROXY_IN_USE, job_cancel(job), &sink, e) < 0 ||
-        volume_source_new(sink, size, &source, e) < 0 ||
+        source_sink_borrow(sink, size, &source, e) < 0 ||
         digest_of(pass, source, "verify: volume", is, e) < 0 ||
         digest_of(pass, pass->target_m->disks.v[i].source, "verify: point", shall, e) < 0)
         return -1;

@@ -46,6 +46,22 @@ exits pass 0 "the replica is seeded"
 seeded=$(cloud_state)
 instances=$(instances)
 
+# ---- a test by schedule ----
+
+run every sync test --every 1m "${as_is[@]}" --boot-timeout 2 web
+exits every 0 "tests by schedule are asked for"
+tested() { [ "$(sync_field '.tests | length')" -ge 1 ]; }
+"$hotadd" sync watch web >"$dir/watch.out" 2>"$dir/watch.err" &
+pid=$!
+check "the service makes one that is due" wait_until 120 tested
+kill "$pid"
+wait "$pid"
+same "and ends when told" 0 $?
+check "its result is kept" jq -e '(.booted | not) and (.instance | startswith("i-"))' <("$hotadd" sync test --evidence --json web)
+run never sync test --every never web
+exits never 0 "no more of them"
+same "nothing of it is left" "$seeded" "$(cloud_state)"
+
 # ---- test ----
 
 run test sync test --json "${as_is[@]}" --boot-timeout 2 web
