@@ -51,7 +51,7 @@ instances=$(instances)
 run every sync test --every 1m "${as_is[@]}" --boot-timeout 2 web
 exits every 0 "tests by schedule are asked for"
 tested() { [ "$(sync_field '.tests | length')" -ge 1 ]; }
-"$hotadd" sync watch web >"$dir/watch.out" 2>"$dir/watch.err" &
+"$hotadd" sync watch >"$dir/watch.out" 2>"$dir/watch.err" &
 pid=$!
 check "the service makes one that is due" wait_until 120 tested
 kill "$pid"
