@@ -20,7 +20,12 @@ repo=s3://backups/store
 
 cp --sparse=always "$demo-disk1.raw" "$dir/m-1.raw"
 cp --sparse=always "$demo-disk2.raw" "$dir/m-2.raw"
-vmx "$dir/m.vmx" "$dir/m-1.raw" "$dir/m-2.raw"
+# The machine's disks are VMDKs, made anew of the raw ones.
+export_machine() {
+    vmx "$dir/m.vmx" "$dir/m-1.raw" "$dir/m-2.raw"
+    sed -i '/^firmware/s/efi/bios/' "$dir/m.vmx"
+}
+export_machine
 state() { "$hotadd" sync show --json web | jq -r .state; }
 
 run first backup --json --repo "$repo" --create --vm web "$dir/m.vmx"
@@ -33,10 +38,12 @@ exits seed 0 "the replica is seeded"
 
 write_file() { guestfish --rw --format=raw -a "$dir/m-1.raw" -m /dev/sda1 write "/root/$1" "$2"; }
 check "(a file is written in the source's disk)" write_file followed "second point"
+export_machine
 run second backup --json --repo "$repo" --vm web "$dir/m.vmx"
 exits second 0 "backed up again"
 run pass sync run --json web
 exits pass 0 "the replica follows"
+check "by writing little" jq -e '(if type == "array" then .[0] else . end) | .written_bytes > 0 and .written_bytes < 33554432' "$dir/pass.out"
 say "$(jq -c '(if type == "array" then .[0] else . end) | {written_bytes, seconds}' "$dir/pass.out")"
 before=$(cloud_state)
 
