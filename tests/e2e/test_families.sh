@@ -47,6 +47,8 @@ trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
 no_loader='BdsDxe: failed to load .*NVMe' # the firmware's words for it
+# Those of an initramfs (initramfs-tools, dracut) and a kernel that found no root.
+no_root='Dropping to a shell|Could not boot|emergency mode|Kernel panic'
 
 # boot FIRMWARE SECONDS DISK...: until the guest reports, gives up or time is over. True
 # if it has reported. Nothing is written to the disks.
@@ -72,7 +74,7 @@ boot() {
         -serial "file:$work/serial" >"$work/qemu.log" 2>&1 8>&- &
     qemu=$!
     while ((SECONDS < end)) && kill -0 "$qemu" 2>/dev/null; do
-        grep -aqE "hotadd-report:|$no_loader" "$work/serial" 2>/dev/null && break
+        grep -aqE "hotadd-report:|$no_loader|$no_root" "$work/serial" 2>/dev/null && break
         sleep 1
     done
     kill "$qemu" 2>/dev/null
