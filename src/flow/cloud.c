@@ -121,6 +121,7 @@ int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
 {
     uint64_t until_ns = job_claimed_ns(job) + CALL_UNDER_WAY_NS;
 
+    *ret = NULL;
     for (int i = 0;; i++) {
         if (find_once(aws, job_id(job), key, resource_type, ret, e) < 0)
             return -1;

@@ -93,6 +93,9 @@ int sync_reload(struct sync *s, struct err *e)
 
     if (record_get(s->journal, KIND_SYNC, s->record.name, &fresh, e) < 0)
         return -1;
+    /* The name is the same: who has it of sync_name() may keep it. */
+    free(fresh.name);
+    fresh.name = take_ptr(s->record.name);
     record_release(&s->record);
     s->record = fresh;
     return take_state(s, e);
@@ -233,6 +236,9 @@ static int edit_once(struct sync *s, sync_edit_fn *edit, void *ctx, struct err *
 
 int sync_edit(struct sync *s, sync_edit_fn *edit, void *ctx, struct err *e)
 {
+    /* What the caller has borrowed from the body for its change stays there until then.
+     */
+    json_auto_t *before = json_incref(s->record.body);
     int r;
 
     /* Each round that fails means that another process made a change: it ends. */

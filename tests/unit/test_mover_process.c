@@ -3,6 +3,7 @@
 #include "mover_test.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "mover/pool.h"
 #include "mover/tree.h"
 
@@ -49,6 +50,7 @@ struct taker {
     pthread_t thread;
     uint64_t min_bytes;
     struct cancel *cancel;
+    _Atomic pid_t tid;
     _Atomic int order; /* in which it was served; 0: not yet, -1: failed */
 };
 
@@ -60,6 +62,7 @@ static void *take(void *arg)
     struct err e = ERR_INIT;
     uint64_t got;
 
+    t->tid = gettid();
     if (pool_take(t->min_bytes, t->min_bytes, t->cancel, &got, &e) < 0) {
         t->order = -1;
         return NULL;
@@ -69,20 +72,40 @@ static void *take(void *arg)
     return NULL;
 }
 
+static bool sleeps(pid_t tid)
+{
+    char path[64], text[128] = "";
+    const char *end;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)tid);
+    f = fopen(path, "r");
+    if (!f)
+        return false;
+    if (!fgets(text, sizeof text, f))
+        text[0] = 0;
+    fclose(f);
+    end = strrchr(text, ')');
+    return end && str_starts(end, ") S");
+}
+
+/* Returns when it waits for its turn. */
 static void start(struct taker *t)
 {
     assert_int_equal(pthread_create(&t->thread, NULL, take, t), 0);
-    usleep(100000); /* it waits now */
+    for (int i = 0; i < 3; i += t->tid && sleeps(t->tid))
+        usleep(20000);
 }
 
-/* A small need that came later does not overtake a large one for ever. */
+/* A small need that came later, and would fit, does not overtake a large one for ever.
+ * Both together do not fit: the order in which they had their turn is seen. */
 static void test_waiting_runs_are_served_in_order(void **state)
 {
     struct taker large = {.min_bytes = 150 * MIB}, small = {.min_bytes = 100 * MIB};
     uint64_t all;
 
     served = 0;
-    assert_ok(pool_take(100 * MIB, 100 * MIB, NULL, &all, e));
+    assert_ok(pool_take(60 * MIB, 60 * MIB, NULL, &all, e));
     start(&large);
     start(&small);
     assert_int_equal(large.order, 0);
