@@ -145,6 +145,9 @@ lab_start() {
 
 fault() { "$lab" faults --state "$lab_dir" "$@"; }
 
+# For wait_until: the faults with --times have all come to pass, or the process $1 ended.
+faults_met_or_ended() { [ "$(fault list --json | jq length)" = 0 ] || ! kill -0 "$1" 2>/dev/null; }
+
 # ec2 ARGUMENTS...: Debian's AWS command line, which knows no AWS_ENDPOINT_URL yet.
 ec2() { aws --endpoint-url "$AWS_ENDPOINT_URL" --output json ec2 "$@"; }
 

@@ -102,25 +102,27 @@ fault clear >/dev/null
 
 # ---- kill -9 ----
 
-running() { "$hotadd" jobs --json 2>/dev/null | jq -e --arg s "$1" 'any(.kind == "backup" and .step == $s and .state == "running")' >/dev/null; }
-ended() { ! kill -0 "$pid" 2>/dev/null; }
-at() { running "$1" || ended; }
-killed() { # STEP
+killed() { # STEP CALL: killed in that call of the step, which the lab holds up
     sleep 1
+    fault add "$2" delay --ms 3000 --times 1 >/dev/null
     "$hotadd" backup --max-rate 4M --repo "$repo" --drop-snapshots "$source" >"$dir/killed.out" 2>"$dir/killed.err" &
     pid=$!
-    wait_until 60 at "$1"
+    wait_until 60 faults_met_or_ended "$pid"
+    sleep 0.2
     kill -9 "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null
-    job=$("$hotadd" jobs --json | jq -r 'last(.[] | select(.kind == "backup" and .state == "interrupted")) | .id')
-    check "killed in $1" test -n "$job"
+    fault clear >/dev/null
+    "$hotadd" jobs --json >"$dir/jobs.out"
+    job=$(jq -r '[.[] | select(.kind == "backup" and .state == "interrupted")] | last | .id // empty' "$dir/jobs.out")
+    same "killed in $1" "interrupted $1" "$(job_field "$job" '.state + " " + .step')"
 }
-for step in create-snapshots read-volumes; do
-    killed "$step"
+for call in create-snapshots:CreateSnapshots read-volumes:GetSnapshotBlock; do
+    step=${call%:*}
+    killed "$step" "${call#*:}"
     run undo undo "$job"
     exits undo 0 "undo ($step)"
     same "leaves nothing ($step)" "$state" "$(cloud_state)"
-    killed "$step"
+    killed "$step" "${call#*:}"
     run resume resume --json "$job"
     exits resume 0 "resume ($step)"
     same "leaves nothing either ($step)" "$state" "$(cloud_state)"

@@ -26,9 +26,6 @@ past_volumes() {
     "$hotadd" jobs --json 2>/dev/null |
         jq -e '.[0].step | IN("attach-volumes", "restore-data", "detach-volumes")' >/dev/null
 }
-met_or_ended() { # the held call has come, or cannot come any more
-    [ "$(fault list --json | jq length)" = 0 ] || ! kill -0 "$pid" 2>/dev/null
-}
 
 # kill_during ACTION EFFECT: sets $job.
 kill_during() {
@@ -38,7 +35,7 @@ kill_during() {
     pid=$!
     wait_until 60 past_volumes
     fault add "$1" "$2" --ms "$hold_ms" --times 1 >/dev/null
-    wait_until 60 met_or_ended
+    wait_until 60 faults_met_or_ended "$pid"
     sleep 0.2
     kill -9 "$pid" 2>/dev/null
     wait "$pid" 2>/dev/null

@@ -121,8 +121,6 @@ check "one job is left in the journal" test "$("$hotadd" jobs --json | jq length
 # ---- killed in every step ----
 
 kills=$(("$(date +%s)" % 1000))
-# shellcheck disable=SC2317 # called by wait_until
-met_or_ended() { [ "$(fault list --json | jq length)" = 0 ] || ! kill -0 "$pid" 2>/dev/null; }
 # killed STEP ACTION [OPTIONS]: a pass that dies in the step, held up there by the lab.
 killed() {
     local step=$1 action=$2 i
@@ -137,7 +135,7 @@ killed() {
         "$hotadd" jobs --json | jq -e --arg s "$step" 'any(.kind == "sync" and .step == $s and .state == "running")' >/dev/null && break
         kill -0 $pid 2>/dev/null || break
     done
-    [ -z "$action" ] || wait_until 20 met_or_ended
+    [ -z "$action" ] || wait_until 20 faults_met_or_ended "$pid"
     sleep 0.1
     kill -9 $pid 2>/dev/null
     wait $pid 2>/dev/null
