@@ -236,16 +236,20 @@ static int edit_once(struct sync *s, sync_edit_fn *edit, void *ctx, struct err *
 
 int sync_edit(struct sync *s, sync_edit_fn *edit, void *ctx, struct err *e)
 {
-    /* What the caller has borrowed from the body for its change stays there until then.
-     */
-    json_auto_t *before = json_incref(s->record.body);
+    /* What the caller borrowed from the body for its change stays there until then. */
+    json_t *before = json_incref(s->record.body);
     int r;
 
     /* Each round that fails means that another process made a change: it ends. */
     while ((r = edit_once(s, edit, ctx, e)) > 0)
-        if (sync_reload(s, e) < 0)
-            return -1;
-    return r < 0 ? -1 : sync_reload(s, e);
+        if (sync_reload(s, e) < 0) {
+            r = -1;
+            break;
+        }
+    if (r == 0)
+        r = sync_reload(s, e);
+    json_decref(before);
+    return r;
 }
 
 struct setting {
