@@ -128,7 +128,7 @@ static int blank_snapshot(struct job *job, struct restore_ctx *ctx, char **ret,
     struct ec2_snapshot s = {0};
     int rc;
 
-    if (cloud_intend(ctx->aws, job, KIND_SNAPSHOT, "carrier/snapshot", NULL, &r, e) < 0)
+    if (cloud_intend(ctx->aws, job, KIND_SNAPSHOT, "carrier/snapshot", &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);

@@ -133,7 +133,7 @@ int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
 }
 
 int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char *key,
-                 const json_t *attrs, struct job_resource *ret, struct err *e)
+                 struct job_resource *ret, struct err *e)
 {
     auto_job_resource struct job_resource was = {0};
     auto_free char *found = NULL;
@@ -145,7 +145,7 @@ int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char 
         (cloud_find_tagged(aws, job, key, kind, &found, e) < 0 ||
          (found && job_resource_made(job, key, found, NULL, e) < 0)))
         return -1;
-    return job_resource_intend(job, kind, key, attrs, ret, e);
+    return job_resource_intend(job, kind, key, NULL, ret, e);
 }
 
 /* The id to remove: what the journal knows, else what the tags show. */

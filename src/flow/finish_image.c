@@ -23,7 +23,7 @@ static int snapshot_one(struct job *job, struct restore_ctx *ctx, size_t i, char
     int rc;
 
     if (!name || cloud_intend(ctx->aws, job, KIND_SNAPSHOT,
-                              disk_key(key, KIND_SNAPSHOT, i), NULL, &r, e) < 0)
+                              disk_key(key, KIND_SNAPSHOT, i), &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);

@@ -64,8 +64,7 @@ int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
  * intended before and has no id, what the call of then may have made is looked for, and
  * ret is JOB_RESOURCE_MADE if it is there. `kind` is EC2's resource type too. */
 int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char *key,
-                 const json_t *attrs, struct job_resource *ret,
-                 struct err *e) err_warn_unused;
+                 struct job_resource *ret, struct err *e) err_warn_unused;
 
 /* Detaches a volume from wherever it is, once it is created, deletes it, waits until it
  * is gone; gone already is success. */

@@ -94,7 +94,7 @@ static int make_snapshot(struct job *job, struct pass *pass, const char *key,
     struct ec2_snapshot s = {0};
     int rc;
 
-    if (!name || cloud_intend(pass->base.aws, job, KIND_SNAPSHOT, key, NULL, &r, e) < 0)
+    if (!name || cloud_intend(pass->base.aws, job, KIND_SNAPSHOT, key, &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE) {
         *ret = str_dup(r.cloud_id, e);
