@@ -259,7 +259,7 @@ static int carry_out(struct call *c, struct err *e)
         return -1;
     if (faults_take(c->lab, c->action_name, &c->who, &c->fault, e) < 0)
         return -1;
-    faults_delay(c->lab, c->fault.delay_ms);
+    faults_delay(c->lab, &c->fault);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])
@@ -272,10 +272,7 @@ static int carry_out(struct call *c, struct err *e)
         return refuse(e, "DryRunOperation",
                       "Request would have succeeded, but DryRun flag is set.");
     keeper_settle(c->lab);
-    if (run_action(c, e) < 0)
-        return -1;
-    faults_delay(c->lab, c->fault.reply_delay_ms);
-    return 0;
+    return run_action(c, e);
 }
 
 static int write_success(struct call *c, struct buf *out, struct err *e)
@@ -367,6 +364,7 @@ void api_handle(void *ctx, const struct http_request *rq, struct http_reply *rp)
     pthread_mutex_lock(&c.lab->lock);
     r = carry_out(&c, &e);
     pthread_mutex_unlock(&c.lab->lock);
+    faults_delay_reply(&c.fault);
     if (c.fault.drop_request || (r == 0 && c.fault.drop_reply)) {
         rp->delivery = HTTP_DROP;
         log_call(&c, 0, c.fault.drop_request ? "drop-request" : "drop-reply", started);

@@ -115,7 +115,7 @@ static int take_faults(struct ebs_call *c, struct err *e)
 {
     if (faults_take(c->lab, actions[c->target.action].name, &c->who, &c->fault, e) < 0)
         return -1;
-    faults_delay(c->lab, c->fault.delay_ms);
+    faults_delay(c->lab, &c->fault);
     if (c->fault.drop_request)
         return 0;
     if (c->fault.code[0])
@@ -142,7 +142,9 @@ static int carry_out(struct ebs_call *c, struct err *e)
     pthread_mutex_unlock(&c->lab->lock);
     if (r < 0 || c->fault.drop_request)
         return r;
-    return actions[c->target.action].run(c, e);
+    r = actions[c->target.action].run(c, e);
+    faults_delay_reply(&c->fault);
+    return r;
 }
 
 /* ---- Answers ---- */

@@ -108,13 +108,19 @@ int faults_take(struct lab *lab, const char *action, const struct principal *who
     return 0;
 }
 
-void faults_delay(struct lab *lab, int64_t ms)
+void faults_delay(struct lab *lab, const struct fault_outcome *f)
 {
-    if (!ms)
+    if (!f->delay_ms)
         return;
     pthread_mutex_unlock(&lab->lock);
-    usleep((useconds_t)ms * 1000);
+    usleep((useconds_t)f->delay_ms * 1000);
     pthread_mutex_lock(&lab->lock);
+}
+
+void faults_delay_reply(const struct fault_outcome *f)
+{
+    if (f->reply_delay_ms)
+        usleep((useconds_t)f->reply_delay_ms * 1000);
 }
 
 static int set_eventual(struct lab *lab, json_int_t ms, struct err *e)

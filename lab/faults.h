@@ -26,8 +26,11 @@ struct fault_outcome {
 int faults_take(struct lab *lab, const char *action, const struct principal *who,
                 struct fault_outcome *ret, struct err *e) err_warn_unused;
 
-/* Sleeps for `ms`, with the lab's lock let go. */
-void faults_delay(struct lab *lab, int64_t ms);
+/* Sleeps for as long as the outcome wants, with the lab's lock let go. */
+void faults_delay(struct lab *lab, const struct fault_outcome *f);
+
+/* The same after the action was done; the caller does not hold the lock. */
+void faults_delay_reply(const struct fault_outcome *f);
 
 /* `spec`: {action, effect, times?, ms?, message?, who?} in JSON as the control socket
  * gets it; the stored document (borrowed) is returned. Commits. ERR_USAGE says what is

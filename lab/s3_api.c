@@ -354,6 +354,7 @@ static void answer(struct s3_call *c, int64_t started_ms)
     struct err e = ERR_INIT;
     int r = carry_out(c, &e);
 
+    faults_delay_reply(&c->fault);
     if (c->fault.drop_request || (r == 0 && c->fault.drop_reply)) {
         c->rp->delivery = HTTP_DROP;
         api_log(name, 0, c->fault.drop_request ? "drop-request" : "drop-reply",
