@@ -148,16 +148,14 @@ int cloud_intend(struct aws *aws, struct job *job, const char *kind, const char 
     return job_resource_intend(job, kind, key, NULL, ret, e);
 }
 
-/* The id to remove: what the journal knows, else what the tags show. */
-static int id_to_remove(struct job *job, struct restore_ctx *ctx,
-                        const struct job_resource *r, const char *resource_type,
-                        char **ret, struct err *e)
+int cloud_id_of(struct aws *aws, struct job *job, const struct job_resource *r,
+                const char *resource_type, char **ret, struct err *e)
 {
     if (r->cloud_id) {
         *ret = str_dup(r->cloud_id, e);
         return *ret ? 0 : -1;
     }
-    return cloud_find_tagged(ctx->aws, job, r->key, resource_type, ret, e);
+    return cloud_find_tagged(aws, job, r->key, resource_type, ret, e);
 }
 
 /* One whose attaching was under way when we were stopped is waited for: until then EC2
@@ -223,7 +221,7 @@ int remove_volume(struct job *job, void *vctx, const struct job_resource *r,
     struct restore_ctx *ctx = vctx;
     auto_free char *id = NULL;
 
-    if (id_to_remove(job, ctx, r, "volume", &id, e) < 0)
+    if (cloud_id_of(ctx->aws, job, r, "volume", &id, e) < 0)
         return -1;
     return id ? volume_delete_anywhere(ctx->aws, id, e) : 0;
 }
@@ -256,7 +254,7 @@ int remove_instance(struct job *job, void *vctx, const struct job_resource *r,
     struct restore_ctx *ctx = vctx;
     auto_free char *id = NULL;
 
-    if (id_to_remove(job, ctx, r, "instance", &id, e) < 0)
+    if (cloud_id_of(ctx->aws, job, r, "instance", &id, e) < 0)
         return -1;
     if (!id)
         return 0;
@@ -271,7 +269,7 @@ int remove_snapshot(struct job *job, void *vctx, const struct job_resource *r,
     struct restore_ctx *ctx = vctx;
     auto_free char *id = NULL;
 
-    if (id_to_remove(job, ctx, r, "snapshot", &id, e) < 0)
+    if (cloud_id_of(ctx->aws, job, r, "snapshot", &id, e) < 0)
         return -1;
     return id ? ec2_delete_snapshot(ctx->aws, id, false, e) : 0;
 }
@@ -281,7 +279,7 @@ int remove_image(struct job *job, void *vctx, const struct job_resource *r, stru
     struct restore_ctx *ctx = vctx;
     auto_free char *id = NULL;
 
-    if (id_to_remove(job, ctx, r, "image", &id, e) < 0)
+    if (cloud_id_of(ctx->aws, job, r, "image", &id, e) < 0)
         return -1;
     return id ? ec2_deregister_image(ctx->aws, id, false, e) : 0;
 }

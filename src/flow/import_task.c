@@ -410,14 +410,13 @@ int remove_import_task(struct job *job, void *vctx, const struct job_resource *r
     auto_free char *id = NULL;
     int rc;
 
-    if (!r->cloud_id &&
-        cloud_find_tagged(ctx->aws, job, r->key,
-                          x.of_snapshot ? "import-snapshot-task" : "import-image-task",
-                          &id, e) < 0)
+    if (cloud_id_of(ctx->aws, job, r,
+                    x.of_snapshot ? "import-snapshot-task" : "import-image-task", &id,
+                    e) < 0)
         return -1;
-    x.id = r->cloud_id ? r->cloud_id : id;
-    if (!x.id)
+    if (!id)
         return 0;
+    x.id = id;
     rc = ec2_cancel_import_task(ctx->aws, x.id, false, e);
     if (rc == 0)
         rc = aws_wait(ctx->aws, "the import task to end", look_ended, &x, &opt, e);

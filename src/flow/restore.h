@@ -60,6 +60,11 @@ int cloud_find_tagged(struct aws *aws, struct job *job, const char *key,
                       const char *resource_type, char **ret,
                       struct err *e) err_warn_unused;
 
+/* The id of a journaled resource: what the journal knows, else what the tags show, as
+ * cloud_find_tagged(). Owned. */
+int cloud_id_of(struct aws *aws, struct job *job, const struct job_resource *r,
+                const char *resource_type, char **ret, struct err *e) err_warn_unused;
+
 /* job_resource_intend() for what has no client token in EC2 (snapshots): if it was
  * intended before and has no id, what the call of then may have made is looked for, and
  * ret is JOB_RESOURCE_MADE if it is there. `kind` is EC2's resource type too. */

@@ -283,23 +283,13 @@ int step_convert_clone(struct job *job, void *ctx, struct err *e)
 #define GROUP_TRIES   40 /* a terminated instance's interface lingers in it */
 #define GROUP_WAIT_NS (5 * NS_PER_S)
 
-static int group_id(struct job *job, struct failover *f, const struct job_resource *r,
-                    char **ret, struct err *e)
-{
-    if (r->cloud_id) {
-        *ret = str_dup(r->cloud_id, e);
-        return *ret ? 0 : -1;
-    }
-    return cloud_find_tagged(f->aws, job, r->key, "security-group", ret, e);
-}
-
 static int remove_group(struct job *job, void *ctx, const struct job_resource *r,
                         struct err *e)
 {
     struct failover *f = ctx;
     auto_free char *id = NULL;
 
-    if (group_id(job, f, r, &id, e) < 0)
+    if (cloud_id_of(f->aws, job, r, "security-group", &id, e) < 0)
         return -1;
     for (int tries = 0; id; tries++) {
         struct err stop;
@@ -342,7 +332,7 @@ static int make_group(struct job *job, struct failover *f, char **ret, struct er
         job_resource_intend(job, KIND_GROUP, KIND_GROUP, NULL, &r, e) < 0)
         return -1;
     if (r.state == JOB_RESOURCE_MADE)
-        return group_id(job, f, &r, ret, e);
+        return cloud_id_of(f->aws, job, &r, "security-group", ret, e);
     if (tag_set_fill(&tags, job, &f->ctx, KIND_GROUP, name, e) < 0)
         return -1;
     if (ec2_create_security_group(
@@ -354,7 +344,8 @@ static int make_group(struct job *job, struct failover *f, char **ret, struct er
                 .tags = tag_set_in(&tags)},
             ret, e) < 0) {
         /* The name holds the job's id: it was this job, before a crash. */
-        if (e->kind != ERR_EXISTS || group_id(job, f, &r, ret, e) < 0)
+        if (e->kind != ERR_EXISTS ||
+            cloud_id_of(f->aws, job, &r, "security-group", ret, e) < 0)
             return -1;
         if (!*ret)
             return err_set(e, ERR_EXISTS, "a security group %s exists and is not ours",
