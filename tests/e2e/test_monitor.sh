@@ -12,31 +12,8 @@ need_commands curl jq openssl
 job=$build/tests/e2e/monitor-job
 [ -x "$job" ] || bail "$job is not built"
 
-token=$(openssl rand -hex 24)
-(umask 077 && echo "$token" >"$dir/token")
-
-test_clean_up() {
-    local f
-    for f in "$dir"/*.pid; do [ ! -e "$f" ] || kill "$(cat "$f")" 2>/dev/null; done
-}
-
-# monitor NAME OPTIONS...: starts one; $url is where it is.
-monitor() {
-    local name=$1
-    shift
-    "$hotadd" serve --token-file "$dir/token" "$@" >"$dir/$name.out" 2>"$dir/$name.err" &
-    echo $! >"$dir/$name.pid"
-    wait_until 20 grep -q '^monitor: ' "$dir/$name.out" || bail "no monitor: $(cat "$dir/$name.err")"
-    url=$(sed -n 's/^monitor: //p' "$dir/$name.out")
-}
-
-# ends NAME: asks it to end; $code is how it did.
-ends() {
-    kill -TERM "$(cat "$dir/$1.pid")"
-    code=0
-    wait "$(cat "$dir/$1.pid")" || code=$?
-    rm -f "$dir/$1.pid"
-}
+# shellcheck source=tests/e2e/monitor_lib.sh
+. "$here/monitor_lib.sh"
 
 # status PATH CURL-OPTIONS...: of the answer, whose body is in $dir/body.
 status() {
@@ -154,28 +131,6 @@ same "the socket is gone with it" no "$([ -e "$dir/m.sock" ] && echo yes || echo
 
 # ---- the page ----
 
-browser_ready() {
-    chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || {
-        echo "chromium is not installed"
-        return 1
-    }
-    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-        echo "node and npm are not installed"
-        return 1
-    fi
-    # Pinned, with its digest, by package-lock.json; kept in the build tree.
-    modules=$build/tests/e2e/monitor
-    mkdir -p "$modules"
-    if ! cmp -s "$here/monitor/package-lock.json" "$modules/package-lock.json" || [ ! -d "$modules/node_modules" ]; then
-        cp "$here/monitor/package.json" "$here/monitor/package-lock.json" "$modules/"
-        (cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund) >"$dir/npm.out" 2>&1 || {
-            rm -rf "$modules/node_modules"
-            echo "playwright-core cannot be had from npm: $(tail -n 1 "$dir/npm.out")"
-            return 1
-        }
-    fi
-}
-
 if ! browser_ready >"$dir/why"; then
     skip "the page in Chromium" "$(cat "$dir/why")"
     finish
@@ -219,29 +174,6 @@ fi
 CTL
 chmod 700 "$dir/ctl"
 pictures=${HOTADD_TEST_PICTURES:-$dir}
-export HOTADD_TEST_NODE_MODULES=$modules HOTADD_TEST_CHROMIUM=$chromium HOTADD_TEST_MONITOR_CTL=$dir/ctl
-timeout 900 node "$here/monitor/browser.mjs" "$url" "$token" "$HOTADD_JOURNAL" "$job" "$pictures" \
-    >"$dir/browser.out" 2>"$dir/browser.err"
-code=$?
-name='' why=''
-settle() {
-    case $name in
-    '') ;;
-    'not ok '*) printf '%s\n' "$why" | fail "page: ${name#not ok }" ;;
-    *) pass "page: ${name#ok }" ;;
-    esac
-}
-while IFS= read -r line; do
-    case $line in
-    'ok '* | 'not ok '*)
-        settle
-        name=$line why=''
-        ;;
-    '# '*) why+=${line#\# }$'\n' ;;
-    esac
-done <"$dir/browser.out"
-settle
-if [ "$code" -gt 1 ]; then
-    { echo "exit code $code"; tail -n 8 "$dir/browser.err"; } | fail "the browser's test ran to its end"
-fi
+export HOTADD_TEST_MONITOR_CTL=$dir/ctl
+browser 900 browser.mjs "$url" "$token" "$HOTADD_JOURNAL" "$job" "$pictures"
 finish

@@ -2,6 +2,7 @@
 # Live Sync of a real guest whose backups are in S3: the demo guest, which cannot boot on EC2
 # as it is. A file in its disk changes between two passes; a test boots a converted clone, a
 # failover does, both without a change to the replica; the failback holds what was done there.
+# The test is asked for in the monitor's page, in a real Chromium where there is one.
 #
 # Takes about ten minutes under emulation: it is in `./check long`.
 # shellcheck disable=SC2016,SC2119,SC2317 # the guest's shell; no options; check calls
@@ -9,8 +10,10 @@
 . "$(dirname "$0")/backup_lib.sh"
 
 begin "${1-}"
-need_commands aws jq ssh qemu-system-x86_64 qemu-img guestfish
+need_commands aws jq openssl ssh qemu-system-x86_64 qemu-img guestfish
 need_root "making the demo guest, and volumes as loop devices"
+# shellcheck source=tests/e2e/monitor_lib.sh
+. "$here/monitor_lib.sh"
 lab_start
 export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 demo=$(demo_guest) || exit 1
@@ -49,9 +52,17 @@ before=$(cloud_state)
 
 # ---- test ----
 
-run test sync test --json web
-exits test 0 "a test converts a clone and boots it"
-has "to a login" <(jq -r .console "$dir/test.out") "login:"
+if browser_ready >"$dir/why"; then
+    monitor page --listen 127.0.0.1:0
+    browser 1200 test-failover.mjs "$url" "$token" web "${HOTADD_TEST_PICTURES:-$dir}"
+    ends page
+else
+    skip "a test failover asked for in the page" "$(cat "$dir/why")"
+    run test sync test --json web
+    exits test 0 "a test converts a clone and boots it"
+fi
+run evidence sync test --evidence --json web
+has "it booted to a login" <(jq -r .console "$dir/evidence.out") "login:"
 same "it leaves nothing" "$before" "$(cloud_state)"
 run verify sync verify web
 exits verify 0 "the replica is what the point is: not converted"

@@ -1,30 +1,12 @@
 // The monitor in a real Chromium: what a person would do, by mouse and by keyboard.
 //
 // usage: browser.mjs URL TOKEN JOURNAL MONITOR_JOB PICTURES
-// Prints "ok NAME" or "not ok NAME" with lines of reasons ("# …") for the shell to count.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createRequire } from "node:module";
+import { check, context, finish, must, open, page } from "./page.mjs";
 
-const require = createRequire(`${process.env.HOTADD_TEST_NODE_MODULES}/`);
-const { chromium } = require("playwright-core");
 const [url, token, journal, monitorJob, pictures] = process.argv.slice(2);
-const WAIT = 60000; // a busy machine takes its time
-
-let bad = 0;
-async function check(name, fn) {
-  try {
-    await fn();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    bad = 1;
-    console.log(`not ok ${name}`);
-    for (const line of String(error.message).split("\n").slice(0, 12)) console.log(`# ${line.replace(/\x1b\[\d+m/g, "")}`);
-  }
-}
-function must(truth, why) {
-  if (!truth) throw new Error(why);
-}
+open(url);
 
 // A job that runs beside us: its id and its process.
 async function job(title, how) {
@@ -36,22 +18,6 @@ async function ended(j) {
   if (j.child.exitCode === null && j.child.signalCode === null) await once(j.child, "exit");
   return j;
 }
-
-const browser = await chromium.launch({ executablePath: process.env.HOTADD_TEST_CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
-const context = await browser.newContext({ viewport: { width: 1280, height: 1080 }, colorScheme: "light" });
-const page = await context.newPage();
-page.setDefaultTimeout(WAIT);
-
-// Nothing may be refused by the page's own policy, and no script but ours may run.
-const faults = [];
-page.on("pageerror", (e) => faults.push(`error: ${e.message}`));
-page.on("dialog", (d) => {
-  faults.push(`a script opened a dialog: ${d.message()}`);
-  d.dismiss();
-});
-page.on("console", (m) => m.type() === "error" && !/status of (401|404|409)|ERR_CONNECTION|ERR_INCOMPLETE_CHUNKED/.test(m.text()) && faults.push(m.text()));
-page.on("request", (r) => !r.url().startsWith(url) && !r.url().startsWith("data:") && faults.push(`asked for ${r.url()}`));
-const text = (selector) => page.locator(selector).first().innerText();
 const see = (words) => page.getByText(words, { exact: false }).first().waitFor();
 
 await check("a wrong token is refused and said so", async () => {
@@ -287,13 +253,8 @@ await check("no connection is said, and it comes back by itself", async () => {
   await page.getByRole("article", { name: "erp-app.ova" }).waitFor();
 });
 
-await check("no script failed, nothing was refused, nothing else was asked for", async () => {
-  must(!faults.length, faults.join("\n"));
-});
-
 for (const j of shown) j.child.kill("SIGTERM");
-await browser.close();
-process.exit(bad);
+await finish();
 
 // Runs in the page: text whose contrast with what is behind it is under WCAG's 4.5.
 function contrastFaults() {
