@@ -22,12 +22,12 @@ extern char **environ;
 /* Descriptors for the child are first parked above this, so that dup2 to 0, 1, 2, 3…
  * never overwrites one that is still to be used, and never is dup2(n, n), which would
  * keep close-on-exec. */
-#define PARK_MIN 64
+#define PARK_MIN (CHILD_MAX_FDS + 64)
 
 struct wiring {
     int child_end[3]; /* parked; -1: leave as is */
     int our_end[3];
-    int extra[8]; /* parked */
+    int extra[CHILD_MAX_FDS]; /* parked */
     size_t n_extra;
 };
 

@@ -31,12 +31,15 @@ enum child_io {
     CHILD_FD,      /* for err: the descriptor err_fd, borrowed */
 };
 
+#define CHILD_MAX_FDS 40
+
 struct child_spec {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     const char *const *env;  /* NULL-terminated; NULL: our own environment */
     enum child_io in, out, err;
     int err_fd;
-    /* More descriptors to hand over: fds[i] becomes 3+i in the child. */
+    /* More descriptors to hand over, at most CHILD_MAX_FDS: fds[i] becomes 3+i in the
+     * child. */
     const int *fds;
     size_t n_fds;
     bool new_group; /* lead a process group of its own: terminal signals pass it by */

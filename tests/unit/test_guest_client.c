@@ -152,13 +152,13 @@ static void test_an_error_keeps_its_kind(void **state)
 static void test_an_end_without_answer_quotes_the_child(void **state)
 {
     check_error(*state, "echo 'supermin: no kernel' >&2; exit 1", ERR_FAILED,
-                "without an answer: supermin: no kernel");
-    check_error(*state, "kill -9 $$", ERR_FAILED, "without an answer");
+                "without an answer, exit 1: supermin: no kernel");
+    check_error(*state, "kill -9 $$", ERR_FAILED, "without an answer, signal 9");
 }
 
 static void test_an_answer_that_is_no_json_is_refused(void **state)
 {
-    check_error(*state, "echo hello", ERR_INPUT, "answer of hotadd-guest: not JSON");
+    check_error(*state, "echo hello", ERR_INPUT, "answer: hotadd-guest: not JSON");
     check_error(*state, "echo '{\"result\":{}}'", ERR_INPUT, "\"major\" is missing");
 }
 

@@ -5,81 +5,20 @@
  * process: the client gives it an environment of a few variables. It ends when its
  * standard input closes, so it does not outlive a client that was killed; libguestfs's
  * recovery process then ends the appliance. */
-#include "base/buf.h"
-#include "base/io.h"
+#include "base/auto.h"
+#include "base/helper_child.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "guest/child/session.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define MAX_REQUEST (1u << 20)
-#define MAX_DISKS   64
-
-static void say_line(json_t *line)
-{
-    auto_free char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
-
-    if (text) {
-        io_write_best_effort(STDOUT_FILENO, text, strlen(text));
-        io_write_best_effort(STDOUT_FILENO, "\n", 1);
-    }
-    json_decref(line);
-}
+#define MAX_DISKS 64
 
 static void say_progress(const char *what, unsigned done, unsigned total)
 {
-    say_line(json_pack("{s:{s:s, s:i, s:i}}", "progress", "what", what, "done", (int)done,
-                       "total", (int)total));
-}
-
-static int say_error(const struct err *e)
-{
-    say_line(
-        json_pack("{s:{s:i, s:s}}", "error", "kind", (int)e->kind, "message", e->msg));
-    return 1;
-}
-
-/* The client keeps our standard input open for as long as it wants us. */
-static void *watch_stdin(void *unused)
-{
-    char c;
-    ssize_t n;
-
-    do
-        n = read(STDIN_FILENO, &c, 1);
-    while (n > 0 || (n < 0 && errno == EINTR));
-    /* The group: the appliance's QEMU is in it. */
-    kill(0, SIGTERM);
-    _exit(3);
-}
-
-static int read_line(struct buf *line, struct err *e)
-{
-    for (;;) {
-        char c;
-        ssize_t n = read(STDIN_FILENO, &c, 1);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(e, "request");
-        if (n == 0)
-            return err_set(e, ERR_INPUT, "request: no line on standard input");
-        if (c == '\n')
-            return buf_check(line, e);
-        if (line->len >= MAX_REQUEST)
-            return err_set(e, ERR_INPUT, "request: too long");
-        buf_addc(line, c);
-    }
+    helper_child_say(json_pack("{s:{s:s, s:i, s:i}}", "progress", "what", what, "done",
+                               (int)done, "total", (int)total));
 }
 
 static int parse_disk(const json_t *j, struct session_request *rq, struct err *e)
@@ -139,17 +78,9 @@ static int parse_request(const json_t *j, struct session_request *rq, struct err
 static int serve(struct session_request *rq, json_t **request, json_t **result,
                  struct err *e)
 {
-    auto_buf struct buf line = BUF_INIT;
-    pthread_t watcher;
-    int r;
-
-    if (read_line(&line, e) < 0 ||
-        json_parse(buf_str(&line), line.len, "request", request, e) < 0 ||
-        parse_request(*request, rq, e) < 0)
+    if (helper_child_request(request, e) < 0 || parse_request(*request, rq, e) < 0 ||
+        helper_child_watch(e) < 0)
         return -1;
-    r = pthread_create(&watcher, NULL, watch_stdin, NULL);
-    if (r)
-        return err_sys_n(e, r, "thread");
     return session_run(rq, say_progress, result, e);
 }
 
@@ -164,16 +95,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "hotadd-guest is started by hotadd; see hotadd-check(1)\n");
         return 2;
     }
-    /* No program that we or libguestfs start gains privileges by a set-user-ID bit. */
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    signal(SIGPIPE, SIG_IGN);
-    umask(077);
-    /* The watcher signals our whole group; that must not be our caller's. */
-    setpgid(0, 0);
+    helper_child_begin();
     r = serve(&rq, &request, &result, &e);
     vec_release(&rq.disks);
     if (r < 0)
-        return say_error(&e);
-    say_line(json_pack("{s:O}", "result", result));
+        return helper_child_error(&e);
+    helper_child_result(take_ptr(result));
     return 0;
 }
