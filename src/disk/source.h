@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 enum unit_kind {
     UNIT_ZERO, /* reads as zeros; never fetched */
@@ -45,6 +46,10 @@ struct source_ops {
     int (*fetch)(struct source *s, const struct unit *u, void *buf, struct err *e);
 
     void (*free)(struct source *s); /* never NULL */
+
+    /* Whether it reads that file or device, so that nobody writes to it. NULL: what it
+     * reads is among this process's own descriptors. */
+    bool (*reads)(const struct source *s, const struct stat *file);
 };
 
 /* Embedded as the first member of each reader's own struct. */

@@ -175,6 +175,7 @@ int flow_copy(const struct copy_params *p, const struct flow_env *env, json_t **
     struct mover_options opt = {
         .workers = (unsigned)(p->workers < MAX_WORKERS ? p->workers : MAX_WORKERS),
         .max_bytes_per_s = p->max_rate,
+        .shared_buffers = true,
         .verify = p->verify ? MOVER_VERIFY_READ_BACK : MOVER_VERIFY_NONE,
         .cancel = env->cancel,
         .progress = env->progress,
@@ -195,7 +196,7 @@ int flow_copy(const struct copy_params *p, const struct flow_env *env, json_t **
     if (flow_source_open_disk(&spec, NULL, env->cancel, &opened, e) < 0)
         return -1;
     source = opened.machine->disks.v[0].source;
-    how.size_bytes = source->size_bytes;
+    how.source = source;
     if (proxy_target_open(&paths, p->target, &how, env->cancel, &target, e) < 0)
         return -1;
     disk.source = source;

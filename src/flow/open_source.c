@@ -3,7 +3,7 @@
 #include "flow/open_source.h"
 
 #include "base/str.h"
-#include "image/image.h"
+#include "reader/reader.h"
 
 bool source_is_point(const struct source_spec *spec)
 {
@@ -105,14 +105,16 @@ static struct image_options image_options_of(const struct source_spec *spec)
 }
 
 static int open_image_disk(const struct source_spec *spec, const char *disk,
-                           struct flow_source *ret, struct err *e)
+                           const struct cancel *cancel, struct flow_source *ret,
+                           struct err *e)
 {
     struct image_options opt = image_options_of(spec);
     auto_source struct source *s = NULL;
     struct machine_disk d = {0};
+    int r = spec->in_process ? image_open_disk(spec->source, disk, &opt, &s, e)
+                             : reader_open_disk(spec->source, disk, &opt, cancel, &s, e);
 
-    if (image_open_disk(spec->source, disk, &opt, &s, e) < 0 ||
-        machine_new(spec->source, &ret->machine, e) < 0)
+    if (r < 0 || machine_new(spec->source, &ret->machine, e) < 0)
         return -1;
     d.name = str_dup(s->desc, e);
     d.size_bytes = s->size_bytes;
@@ -133,7 +135,10 @@ int flow_source_open(const struct source_spec *spec, const struct cancel *cancel
     if (source_is_point(spec))
         return open_point_of(spec, NULL, EVERY_DISK, cancel, ret, e);
     ret->pinned = str_dup(spec->source, e);
-    return ret->pinned ? image_open(spec->source, &opt, &ret->machine, e) : -1;
+    if (!ret->pinned)
+        return -1;
+    return spec->in_process ? image_open(spec->source, &opt, &ret->machine, e)
+                            : reader_open(spec->source, &opt, cancel, &ret->machine, e);
 }
 
 int flow_source_open_disk(const struct source_spec *spec, const char *disk,
@@ -143,5 +148,5 @@ int flow_source_open_disk(const struct source_spec *spec, const char *disk,
     if (source_is_point(spec))
         return open_point_of(spec, disk, ONE_DISK, cancel, ret, e);
     ret->pinned = str_dup(spec->source, e);
-    return ret->pinned ? open_image_disk(spec, disk, ret, e) : -1;
+    return ret->pinned ? open_image_disk(spec, disk, cancel, ret, e) : -1;
 }

@@ -11,8 +11,8 @@
 #include "flow/instance_type.h"
 #include "flow/preflight.h"
 #include "flow/windows.h"
-#include "image/image.h"
 #include "proxy/slot.h"
+#include "reader/reader.h"
 
 #include <inttypes.h>
 
@@ -83,17 +83,12 @@ static int look_at_source(struct look *l, struct err *e)
 static int check_digests(struct look *l, struct err *e)
 {
     struct image_options opt = {.format = l->params->format};
-    auto_image_digests struct image_digests *d = NULL;
 
     if (l->source.point)
         return 0; /* its chunks' digests are checked as they are read */
     if (l->params->skip_digests)
         return plan_note(l->plan, e, "the manifest's digests were not checked, as asked");
-    if (image_digests_open(l->params->source, &opt, &d, e) < 0)
-        return -1;
-    if (!image_digests_n(d))
-        return 0;
-    return image_digests_verify_all(d, l->progress, l->cancel, e);
+    return reader_verify_digests(l->params->source, &opt, l->progress, l->cancel, e);
 }
 
 /* ---- the account and this machine ---- */

@@ -140,6 +140,7 @@ int step_restore_data(struct job *job, void *vctx, struct err *e)
     struct restore_ctx *ctx = vctx;
     struct mover_options opt = {
         .max_bytes_per_s = ctx->params->max_rate,
+        .shared_buffers = true,
         .verify = ctx->params->verify ? MOVER_VERIFY_READ_BACK : MOVER_VERIFY_NONE,
         .cancel = job_cancel(job),
         .progress = ctx->progress,

@@ -70,6 +70,9 @@ struct mover_options {
     enum mover_verify verify;
     enum mover_check check;
     enum mover_io io;
+    /* The buffers may be filled by a source in another process, which spares a copy and
+     * lets it change them later (base/shared.h): for sinks that only pass bytes on. */
+    bool shared_buffers;
     const struct cancel *cancel; /* may be NULL */
     /* May be NULL. Called on the thread that called mover_run, about five times a second
      * and once at the end. */

@@ -7,6 +7,7 @@
 #include "mover/private.h"
 
 #include "base/clock.h"
+#include "base/shared.h"
 #include "base/str.h"
 #include "mover/ring.h"
 #include "mover/zero.h"
@@ -475,7 +476,9 @@ static void worker_free(struct worker *w)
     if (!w)
         return;
     ring_release(&w->ring);
-    if (w->arena)
+    if (w->m->opt->shared_buffers)
+        shared_free(w->arena);
+    else if (w->arena)
         munmap(w->arena, w->arena_len);
     free(w->slots);
     free(w->held);
@@ -483,6 +486,19 @@ static void worker_free(struct worker *w)
 }
 
 DEFINE_AUTO_PTR(struct worker, worker_free)
+
+static int make_arena(bool shared, size_t bytes, void **ret, struct err *e)
+{
+    void *p;
+
+    if (shared)
+        return shared_alloc(bytes, ret, e);
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return err_sys(e, "buffers of %zu bytes", bytes);
+    *ret = p;
+    return 0;
+}
 
 static int make_slots(struct worker *w, struct err *e)
 {
@@ -495,10 +511,8 @@ static int make_slots(struct worker *w, struct err *e)
     if (!w->held || !w->slots)
         return -1;
     w->arena_len = n * m->slot_bytes;
-    p = mmap(NULL, w->arena_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-             0);
-    if (p == MAP_FAILED)
-        return err_sys(e, "buffers of %zu bytes", w->arena_len);
+    if (make_arena(m->opt->shared_buffers, w->arena_len, &p, e) < 0)
+        return -1;
     w->arena = p;
     while (n-- > 0) {
         w->slots[n].buf = w->arena + n * m->slot_bytes;

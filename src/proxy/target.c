@@ -22,10 +22,12 @@ struct proxy_target {
 
 /* ---- is it the source? ---- */
 
-/* Everything of the source is open by now, however many files it has. */
-static int check_not_open(const char *path, const struct stat *target, struct err *e)
+/* Everything of the source is open by now, however many files it has: by us, or by who
+ * reads it for us. */
+static int check_not_open(const char *path, const struct stat *target,
+                          const struct source *source, struct err *e)
 {
-    int same = 0;
+    int same = source->ops->reads && source->ops->reads(source, target);
     DIR *d = opendir("/proc/self/fd");
 
     if (!d)
@@ -95,7 +97,7 @@ static int new_file(struct proxy_target *t, const struct proxy_target_how *how,
         return err_sys(e, "%s: make", t->path);
     t->remove = true;
     if (device_lock(fd, t->path, 0, NULL, e) < 0 ||
-        resize(fd, t->path, how->size_bytes, e) < 0 ||
+        resize(fd, t->path, how->source->size_bytes, e) < 0 ||
         sink_fd_new(fd, t->path, SINK_KNOWN_ZERO, &t->sink, e) < 0)
         return -1;
     take_fd(&fd);
@@ -117,10 +119,11 @@ static int prepare_file(int fd, const struct stat *st, const char *path,
         if (!how->force)
             return err_set(e, ERR_EXISTS,
                            "%s exists and holds data: --force writes over it", path);
-        if (resize(fd, path, 0, e) < 0 || resize(fd, path, how->size_bytes, e) < 0)
+        if (resize(fd, path, 0, e) < 0 ||
+            resize(fd, path, how->source->size_bytes, e) < 0)
             return -1;
-    } else if ((uint64_t)st->st_size < how->size_bytes) {
-        return resize(fd, path, how->size_bytes, e);
+    } else if ((uint64_t)st->st_size < how->source->size_bytes) {
+        return resize(fd, path, how->source->size_bytes, e);
     }
     return 0;
 }
@@ -169,10 +172,10 @@ static int device(struct proxy_target *t, const struct proxy_paths *paths,
                     &t->sink, e) < 0)
         return -1;
     take_fd(&fd);
-    if (t->sink->size_bytes < how->size_bytes)
+    if (t->sink->size_bytes < how->source->size_bytes)
         return err_set(e, ERR_REQUIREMENT,
                        "%s has %" PRIu64 " bytes, too few for a disk of %" PRIu64,
-                       t->path, t->sink->size_bytes, how->size_bytes);
+                       t->path, t->sink->size_bytes, how->source->size_bytes);
     return check_contents(t->sink, how, e);
 }
 
@@ -205,7 +208,7 @@ int proxy_target_open(const struct proxy_paths *paths, const char *path,
     if (stat(t->path, &st) < 0)
         r = errno == ENOENT && !how->has_base ? new_file(t, how, e)
                                               : err_sys(e, "%s", t->path);
-    else if (check_not_open(path, &st, e) < 0)
+    else if (check_not_open(path, &st, how->source, e) < 0)
         r = -1;
     else if (S_ISBLK(st.st_mode))
         r = device(t, paths, &st, how, cancel, e);

@@ -4,17 +4,18 @@
 
 #include "base/cancel.h"
 #include "disk/sink.h"
+#include "disk/source.h"
 #include "proxy/device.h"
 
 struct proxy_target;
 
 struct proxy_target_how {
-    uint64_t size_bytes; /* of what will be copied */
-    bool force;          /* write over what it holds */
-    bool is_zero;        /* it reads as zeros everywhere: checked by samples only */
-    bool has_base;       /* it holds an older version of the disk, which is kept: it must
-                            exist and is not emptied; what it holds is the caller's to
-                            check */
+    const struct source *source; /* of what will be copied */
+    bool force;                  /* write over what it holds */
+    bool is_zero;  /* it reads as zeros everywhere: checked by samples only */
+    bool has_base; /* it holds an older version of the disk, which is kept: it must
+                      exist and is not emptied; what it holds is the caller's to
+                      check */
 };
 
 /* Opens the target for the mover. Nothing is changed before every check has passed.

@@ -30,6 +30,7 @@ installed() { # NAME PATH [MODE]
 installed "hotadd is a command" "$at/bin/hotadd" 755
 installed "hotadd-lab is a command" "$at/bin/hotadd-lab" 755
 installed "the guest's helper is in libexec" "$libexec/hotadd-guest" 755
+installed "so is the reader of images" "$libexec/hotadd-reader" 755
 installed "the lab's helper is in libexec" "$libexec/hotadd-lab-netns" 755
 installed "so is what confines its imports" "$libexec/hotadd-lab-confine" 755
 installed "the nbdkit plugin is found by nbdkit" \

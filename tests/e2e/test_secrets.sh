@@ -1,6 +1,7 @@
 #!/bin/bash
 # Neither the secret access key nor a session token nor a metadata token shows up anywhere
 # that hotadd or the lab write: not in logs at --debug, journals, output or errors.
+# shellcheck disable=SC2317 # wait_until calls
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -39,17 +40,44 @@ run_env proxy -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN
 exits proxy 0 "a restore with the proxy's role, from the metadata service"
 "$hotadd" jobs --json >"$dir/jobs.out"
 
-# Programs that parse images on our behalf: one that tells what it was given.
-mkdir "$dir/bin"
-for program in nbdkit qemu-nbd; do
-    printf '#!/bin/sh\nenv >>"%s"\nPATH=%s exec %s "$@"\n' "$dir/seen.env" "'$PATH'" "$program" >"$dir/bin/$program"
-    chmod +x "$dir/bin/$program"
-done
-qemu-img convert -q -f raw -O qcow2 "$dir/disk.raw" "$dir/disk.qcow2"
-run_env image PATH="$dir/bin:$PATH" HOTADD_KEY_PASSWORD=not-for-you -- "${restore[@]/raw/qcow2}" --name image "$dir/disk.qcow2"
-exits image 0 "a restore of an image that another program reads"
-has "that program has an environment" "$dir/seen.env" "PATH="
+# Programs that parse images on our behalf, while they do.
+dd if=/dev/urandom of="$dir/large.raw" bs=1M count=32 status=none
+qemu-img convert -q -f raw -O qcow2 "$dir/large.raw" "$dir/disk.qcow2"
+HOTADD_KEY_PASSWORD=not-for-you "$hotadd" copy --quiet --max-rate 512K "$dir/disk.qcow2" "$dir/slow.raw" 2>"$dir/slow.err" &
+slow=$!
+# helpers: those that work for it.
+helpers() {
+    local p parent name
+    for p in /proc/[0-9]*; do
+        name=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline") || continue
+        case $name in *hotadd-reader* | *qemu-nbd*) ;; *) continue ;; esac
+        parent=$(awk '{ print $4 }' "$p/stat" 2>/dev/null)
+        if [ "$parent" = "$slow" ] || [ "$(awk '{ print $4 }' "/proc/$parent/stat" 2>/dev/null)" = "$slow" ]; then
+            basename "$p"
+        fi
+    done
+}
+both_at_work() { [ "$(helpers | wc -l)" = 2 ]; }
+check "an image is read by a reader and its qemu-nbd" wait_until 20 both_at_work
+kids=$(helpers)
+for p in $kids; do tr '\0' '\n' <"/proc/$p/environ"; done >"$dir/seen.env"
+has "which have an environment" "$dir/seen.env" "PATH="
 same "but no credentials in it" "" "$(grep -E '^(AWS_|HOTADD_KEY)' "$dir/seen.env" | cut -d = -f 1)"
+kill -KILL "$slow"
+wait "$slow" 2>/dev/null
+both_gone() { # a zombie has no command line
+    local p
+    for p in $kids; do [ -z "$(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline")" ] || return 1; done
+}
+check "and end when hotadd is killed" wait_until 20 both_gone
+
+# A check starts nbdkit: one that tells what it was given.
+mkdir "$dir/bin"
+printf '#!/bin/sh\nenv >>"%s"\nexit 1\n' "$dir/nbdkit.env" >"$dir/bin/nbdkit"
+chmod +x "$dir/bin/nbdkit"
+run_env nbdkit PATH="$dir/bin:$PATH" HOTADD_KEY_PASSWORD=not-for-you -- check --format raw "$dir/disk.raw"
+has "nbdkit has an environment" "$dir/nbdkit.env" "PATH="
+same "with no credentials either" "" "$(grep -E '^(AWS_|HOTADD_KEY)' "$dir/nbdkit.env" | cut -d = -f 1)"
 
 for secret in "${secrets[@]}"; do
     [ ${#secret} -gt 20 ] || bail "there is no secret to look for"
