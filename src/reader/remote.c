@@ -131,13 +131,15 @@ static bool known_unit(struct remote *m, uint64_t offset, uint64_t limit_bytes,
     bool found = false;
 
     pthread_mutex_lock(&m->lock);
-    for (uint32_t i = 0; i < m->n_batch && !found; i++)
-        if (m->batch[i].offset == offset) {
-            *ret = m->batch[i];
-            found = true;
-        }
+    for (uint32_t i = 0; i < m->n_batch && !found; i++) {
+        const struct unit *u = &m->batch[i];
+
+        found = u->offset == offset && (u->kind == UNIT_ZERO || u->len <= limit_bytes);
+        if (found)
+            *ret = *u;
+    }
     pthread_mutex_unlock(&m->lock);
-    return found && (ret->kind == UNIT_ZERO || ret->len <= limit_bytes);
+    return found;
 }
 
 static int remote_unit_at(struct source *s, uint64_t offset, uint64_t limit_bytes,

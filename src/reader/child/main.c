@@ -51,14 +51,15 @@ static int parse(const json_t *j, struct request *rq, struct err *e)
 
 /* ---- the sandbox ---- */
 
+/* "" stays, which is no folder. */
 static void cut_name(char *path)
 {
     char *slash = strrchr(path, '/');
 
-    if (!slash)
-        memcpy(path, ".", 2);
-    else
+    if (slash)
         slash[slash == path ? 1 : 0] = 0;
+    else if (*path)
+        memcpy(path, ".", 2);
 }
 
 /* The folder that the path names and the one that the file really is in; of a device the
