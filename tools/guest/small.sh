@@ -296,12 +296,12 @@ appliance_script() {
 	local part device
 	part=/dev/sda$(root_partition)
 	device=$(root_device)
-	[ "$layout" != raid ] || device=/dev/md/root
+	[ "$layout" != raid ] || device=/dev/md/system # no name of a folder in the appliance
 	echo run
 	case $layout in
 	lvm) printf '%s\n' "pvcreate $part" "vgcreate vg $part" 'lvcreate var vg 160' 'lvcreate-free root vg 100' \
 		'mkfs ext4 /dev/vg/var' ;;
-	raid) printf '%s\n' "md-create root '$part /dev/sdb1' level:raid1" ;;
+	raid) printf '%s\n' "md-create system '$part /dev/sdb1' level:raid1" ;;
 	esac
 	echo "mkfs $fs $device"
 	[ "$layout" != raid ] || echo "set-uuid $device $root_uuid"
