@@ -94,7 +94,7 @@ static int begin_landlock(const char *const *folders, struct err *e)
     int rules, r;
 
     if (abi < 1) {
-        fprintf(stderr, "no Landlock in this kernel: files are not confined\n");
+        fprintf(stderr, "no Landlock here: files are not confined\n");
         return 0;
     }
     rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
@@ -123,13 +123,13 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, struct
     return r < 0 && r != -EFAULT && r != -EDOM ? refused(r, name, e) : 0;
 }
 
-/* A kernel without seccomp is said and lived with. */
+/* A kernel without seccomp, or a container that keeps it, is said and lived with. */
 static int load(scmp_filter_ctx filter, struct err *e)
 {
     int r = seccomp_load(filter);
 
-    if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP) {
-        fprintf(stderr, "no seccomp in this kernel: system calls are not confined\n");
+    if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP || r == -EPERM || r == -EACCES) {
+        fprintf(stderr, "no seccomp here: system calls are not confined\n");
         return 0;
     }
     return r < 0 ? refused(r, "load", e) : 0;

@@ -1,7 +1,7 @@
 /* What hotadd-reader gives up, in two steps: before it opens the source, and once it has
  * it open. Both hold for its children and cannot be undone. Where the kernel has no
- * Landlock (before 5.13) or no seccomp, that part is left out and said on standard
- * error. */
+ * Landlock (before 5.13) or no seccomp, or a container keeps them from us, that part is
+ * left out and said on standard error. */
 #ifndef HOTADD_READER_CHILD_SANDBOX_H
 #define HOTADD_READER_CHILD_SANDBOX_H
 
