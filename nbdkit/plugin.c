@@ -110,7 +110,6 @@ static struct source_spec source_spec(void)
     return (struct source_spec){.source = plugin.source_name,
                                 .format = plugin.format,
                                 .trust_paths = plugin.trust_paths,
-                                .in_process = true,
                                 .repo = {.at = plugin.repo,
                                          .ns = plugin.ns,
                                          .key = plugin.key,

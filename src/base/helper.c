@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "config.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -65,28 +66,37 @@ static bool parent(char *path)
     return true;
 }
 
-/* In a build tree, which meson marks, it is in its folder of src/. */
+/* Cuts the path of a file of ours down to the build tree it is in, which meson marks;
+ * false: it is in none. */
+static bool build_tree(char *path)
+{
+    char mark[PATH_MAX + 16];
+
+    for (int levels = 0; levels < 3 && parent(path); levels++) {
+        snprintf(mark, sizeof mark, "%s/meson-private", path);
+        if (access(mark, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* In a build tree it is in its folder of src/. What is of us may be the program, or a
+ * plugin in somebody else's. */
 static int find_program(const struct helper_spec *spec, char **ret, struct err *e)
 {
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    char program[PATH_MAX] = "", object[PATH_MAX] = "";
+    Dl_info us;
 
-    if (spec->program) {
+    if (dladdr((const void *)&find_program, &us) && us.dli_fname &&
+        !realpath(us.dli_fname, object))
+        *object = 0;
+    if (spec->program)
         *ret = str_dup(spec->program, e);
-        return *ret ? 0 : -1;
-    }
-    self[n > 0 ? n : 0] = 0;
-    for (int levels = 0; levels < 3 && parent(self); levels++) {
-        auto_free char *mark = str_fmt(e, "%s/meson-private", self);
-
-        if (!mark)
-            return -1;
-        if (access(mark, F_OK) == 0) {
-            *ret = str_fmt(e, "%s/src/%s/%s", self, spec->folder, spec->name);
-            return *ret ? 0 : -1;
-        }
-    }
-    *ret = str_fmt(e, HOTADD_LIBEXECDIR "/%s", spec->name);
+    else if ((realpath("/proc/self/exe", program) && build_tree(program)) ||
+             build_tree(memcpy(program, object, sizeof program)))
+        *ret = str_fmt(e, "%s/src/%s/%s", program, spec->folder, spec->name);
+    else
+        *ret = str_fmt(e, HOTADD_LIBEXECDIR "/%s", spec->name);
     return *ret ? 0 : -1;
 }
 

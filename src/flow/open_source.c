@@ -111,10 +111,9 @@ static int open_image_disk(const struct source_spec *spec, const char *disk,
     struct image_options opt = image_options_of(spec);
     auto_source struct source *s = NULL;
     struct machine_disk d = {0};
-    int r = spec->in_process ? image_open_disk(spec->source, disk, &opt, &s, e)
-                             : reader_open_disk(spec->source, disk, &opt, cancel, &s, e);
 
-    if (r < 0 || machine_new(spec->source, &ret->machine, e) < 0)
+    if (reader_open_disk(spec->source, disk, &opt, cancel, &s, e) < 0 ||
+        machine_new(spec->source, &ret->machine, e) < 0)
         return -1;
     d.name = str_dup(s->desc, e);
     d.size_bytes = s->size_bytes;
@@ -135,10 +134,7 @@ int flow_source_open(const struct source_spec *spec, const struct cancel *cancel
     if (source_is_point(spec))
         return open_point_of(spec, NULL, EVERY_DISK, cancel, ret, e);
     ret->pinned = str_dup(spec->source, e);
-    if (!ret->pinned)
-        return -1;
-    return spec->in_process ? image_open(spec->source, &opt, &ret->machine, e)
-                            : reader_open(spec->source, &opt, cancel, &ret->machine, e);
+    return ret->pinned ? reader_open(spec->source, &opt, cancel, &ret->machine, e) : -1;
 }
 
 int flow_source_open_disk(const struct source_spec *spec, const char *disk,

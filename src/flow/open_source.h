@@ -11,8 +11,6 @@ struct source_spec {
     const char *source;
     const char *format; /* of a bare image; NULL: by content */
     bool trust_paths;   /* as in image/image.h */
-    bool in_process; /* images are parsed here and not by a reader (reader/reader.h): for
-                        a process that has no credentials itself */
     struct repo_where repo;
     void (*note)(void *ctx, const char *text); /* may be NULL; see image/image.h */
     void *note_ctx;
