@@ -128,7 +128,7 @@ killed() {
     poke "$dir/a.raw" $((RANDOM * 500)) 600000 "$seed-kill-$((kills += 1))"
     back_up web "$dir/a.raw"
     old=$(sync_field web .point)
-    [ -z "$action" ] || fault add "$action" delay --ms 3000 --times 1 >/dev/null
+    [ -z "$action" ] || fault add "$action" delay --ms 6000 --times 1 >/dev/null
     "$hotadd" sync run "$@" web >"$dir/killed.out" 2>"$dir/killed.err" &
     pid=$!
     for i in $(seq 300); do
@@ -151,7 +151,7 @@ pairs='snapshot:CreateSnapshot'
 for pair in $pairs; do
     step=${pair%%:*}
     if [ "$step" = write-changes ]; then
-        killed "$step" "" --max-rate 100K
+        killed "$step" "" --max-rate 20K
         same "in the middle the old point is what is told" "$old" "$(sync_field web .point)"
         check "and its snapshot is there" jq -e --arg p "$old" \
             '.points[] | select(.point == $p) | .snapshots | length == 1' <("$hotadd" sync show --json web)
@@ -171,7 +171,7 @@ same "snapshots as the record says" "$(sync_field web '[.points[].snapshots[]] |
 
 # An interrupted pass whose point is gone: another one takes its place.
 if [ "${HOTADD_TEST_KILL-}" = all ]; then
-    killed write-changes "" --max-rate 100K
+    killed write-changes "" --max-rate 20K
     run forget forget --repo "$repo" "${point#vm/}"
     exits forget 0 "its point is removed"
     poke "$dir/a.raw" 9000000 100000 "$seed-rolled"
