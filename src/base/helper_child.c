@@ -101,7 +101,7 @@ void helper_child_result(json_t *result)
 
 int helper_child_error(const struct err *e)
 {
-    helper_child_say(
-        json_pack("{s:{s:i, s:s}}", "error", "kind", (int)e->kind, "message", e->msg));
+    helper_child_say(json_pack("{s:{s:i, s:o}}", "error", "kind", (int)e->kind, "message",
+                               json_any_text(e->msg)));
     return 1;
 }

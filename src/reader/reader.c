@@ -5,6 +5,7 @@
 #include "reader/wire.h"
 
 #include "base/helper.h"
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/shared.h"
 #include "base/str.h"
@@ -77,10 +78,10 @@ void reader_unref(struct reader *r)
 
 static int reader_new(struct reader **ret, struct err *e)
 {
-    static const struct helper_spec base = {.name = "hotadd-reader", .folder = "reader"};
-    struct helper_spec spec = base;
-    struct reader *r = mem_zalloc(1, sizeof *r, e);
     auto_call(ends_close) struct ends theirs = {0};
+    struct helper_spec spec = {
+        .name = "hotadd-reader", .folder = "reader", .fds = theirs.v};
+    struct reader *r = mem_zalloc(1, sizeof *r, e);
 
     if (!r)
         return -1;
@@ -91,7 +92,6 @@ static int reader_new(struct reader **ret, struct err *e)
     pthread_cond_init(&r->freed, NULL);
     if (make_channels(r, &theirs, e) < 0)
         goto failed;
-    spec.fds = theirs.v;
     spec.n_fds = theirs.n;
     if (helper_start(&spec, &r->helper, e) < 0)
         goto failed;
@@ -108,19 +108,24 @@ static int ask(struct reader *r, const char *op, const char *path, const char *d
                const struct image_options *opt, const struct progress *progress,
                const struct cancel *cancel, json_t **ret, struct err *e)
 {
-    json_auto_t *rq = json_pack("{s:s, s:o, s:s?, s:s?, s:b, s:i}", "op", op, "path",
-                                json_string_nocheck(path), "disk", disk, "format",
-                                opt ? opt->format : NULL, "trust_paths",
-                                opt && opt->trust_paths, "channels", (int)r->n_channels);
-    struct helper_ask a = {.request = rq,
-                           .deadline_ns = UINT64_MAX,
+    auto_buf struct buf coded = BUF_INIT; /* a file may have any name */
+    json_auto_t *rq = NULL;
+    struct helper_ask a = {.deadline_ns = UINT64_MAX,
                            .cancel = cancel,
                            .progress = progress,
                            .note = opt ? opt->note : NULL,
                            .note_ctx = opt ? opt->note_ctx : NULL};
 
+    base64_encode(path, strlen(path), &coded);
+    if (buf_check(&coded, e) < 0)
+        return -1;
+    rq =
+        json_pack("{s:s, s:s, s:s?, s:s?, s:b, s:i}", "op", op, "path_base64",
+                  buf_str(&coded), "disk", disk, "format", opt ? opt->format : NULL,
+                  "trust_paths", opt && opt->trust_paths, "channels", (int)r->n_channels);
     if (!rq)
-        return err_set(e, ERR_USAGE, "%s: no name of UTF-8", path);
+        return err_set(e, ERR_USAGE, "%s: a disk or format that is not UTF-8", path);
+    a.request = rq;
     return helper_ask(&r->helper, &a, ret, e);
 }
 

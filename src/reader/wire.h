@@ -1,10 +1,10 @@
-/* What hotadd and hotadd-reader say to each other about disks. (The reader may also be
- * given the buffers of a copy, to fill them without a copy of ours: WIRE_MAP.)
+/* What hotadd and hotadd-reader say to each other about disks.
  *
  * The machine goes as JSON in the helper's result (base/helper.h). Then each channel, a
  * socket that keeps messages apart, carries one request and its reply at a time, and
  * owns one slot of a shared memory that neither side can resize: what a fetch returns is
- * there. Both are the same build, so that structs go as they are. */
+ * there, or in a buffer of ours that the reader was given (WIRE_MAP). Both are the same
+ * build, so that structs go as they are. */
 #ifndef HOTADD_READER_WIRE_H
 #define HOTADD_READER_WIRE_H
 
@@ -16,8 +16,7 @@
 #define WIRE_CHANNELS   32 /* at most */
 #define WIRE_SLOT_BYTES (4u << 20)
 #define WIRE_UNITS      32 /* told at once */
-
-#define WIRE_MAPS 64 /* at most: buffers of ours that are filled directly */
+#define WIRE_MAPS       64 /* at most: buffers of ours that are filled directly */
 
 enum wire_op {
     WIRE_UNITS_AT,

@@ -1,11 +1,12 @@
 /* hotadd-reader: opens an image that somebody else made and serves its disks to hotadd,
  * or compares a package with its manifest; see reader/reader.h and base/helper.h.
  *
- * Requests: {"op": "open"|"open-disk", "path", "disk", "format", "trust_paths",
+ * Requests: {"op": "open"|"open-disk", "path_base64", "disk", "format", "trust_paths",
  * "channels"}, answered with the machine (reader/wire.h), after which the channels are
- * served until standard input closes; {"op": "digests", "path", "format"}, answered when
- * they are compared. */
+ * served until standard input closes; {"op": "digests", "path_base64", "format"},
+ * answered when they are compared. */
 #include "base/auto.h"
+#include "base/base64.h"
 #include "base/helper_child.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -20,6 +21,7 @@
 
 struct request {
     const char *op, *path, *disk;
+    struct buf path_bytes;
     struct image_options opt;
     uint64_t channels;
 };
@@ -38,10 +40,15 @@ static void say_progress(void *ctx, const struct progress_state *s)
 
 static int parse(const json_t *j, struct request *rq, struct err *e)
 {
+    const char *coded;
+
     if (json_need_str(j, "op", &rq->op, e) < 0 ||
-        json_need_str(j, "path", &rq->path, e) < 0 ||
+        json_need_str(j, "path_base64", &coded, e) < 0 ||
+        base64_decode(coded, strlen(coded), &rq->path_bytes, e) < 0 ||
+        buf_check(&rq->path_bytes, e) < 0 ||
         json_need_u64(j, "channels", &rq->channels, e) < 0)
         return err_prefix(e, "request");
+    rq->path = buf_str(&rq->path_bytes);
     rq->disk = json_str_or(j, "disk", NULL);
     rq->opt = (struct image_options){.format = json_str_or(j, "format", NULL),
                                      .trust_paths = json_bool_or(j, "trust_paths", false),
@@ -157,7 +164,7 @@ static int compare_digests(const struct request *rq, json_t **result, struct err
 
 static int work(json_t **request, json_t **result, struct err *e)
 {
-    struct request rq = {0};
+    static struct request rq; /* for as long as it serves */
 
     if (helper_child_request(request, e) < 0 || parse(*request, &rq, e) < 0 ||
         confine(&rq, e) < 0 || helper_child_watch(e) < 0)
