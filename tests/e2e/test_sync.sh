@@ -121,14 +121,16 @@ check "one job is left in the journal" test "$("$hotadd" jobs --json | jq length
 # ---- killed in every step ----
 
 kills=$(("$(date +%s)" % 1000))
-# killed STEP ACTION [OPTIONS]: a pass that dies in the step, held up there by the lab.
+# killed STEP ACTION[/N] [OPTIONS]: a pass that dies in the step, held up there by the lab,
+# which delays the call the first N times that it is made.
 killed() {
-    local step=$1 action=$2 i
+    local step=$1 action=${2%/*} times=1 i
+    case $2 in */*) times=${2#*/} ;; esac
     shift 2
     poke "$dir/a.raw" $((RANDOM * 500)) 600000 "$seed-kill-$((kills += 1))"
     back_up web "$dir/a.raw"
     old=$(sync_field web .point)
-    [ -z "$action" ] || fault add "$action" delay --ms 6000 --times 1 >/dev/null
+    [ -z "$action" ] || fault add "$action" delay --ms 6000 --times "$times" >/dev/null
     "$hotadd" sync run "$@" web >"$dir/killed.out" 2>"$dir/killed.err" &
     pid=$!
     for i in $(seq 300); do
@@ -145,7 +147,7 @@ killed() {
 # Every step with HOTADD_TEST_KILL=all; a kill while data is written is a matter of time, so
 # that is for a quiet machine.
 pairs='snapshot:CreateSnapshot'
-[ "${HOTADD_TEST_KILL-}" != all ] || pairs='protect-point:DescribeSnapshots create-volumes:DescribeVolumes
+[ "${HOTADD_TEST_KILL-}" != all ] || pairs='protect-point:DescribeSnapshots create-volumes:DescribeVolumes/2
     attach-volumes:AttachVolume write-changes: snapshot:CreateSnapshot detach-volumes:DetachVolume
     retire-snapshots:DeleteSnapshot'
 for pair in $pairs; do
