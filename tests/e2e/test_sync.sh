@@ -122,12 +122,16 @@ check "one job is left in the journal" test "$("$hotadd" jobs --json | jq length
 
 kills=$(("$(date +%s)" % 1000))
 # killed STEP ACTION[/N] [OPTIONS]: a pass that dies in the step, held up there by the lab,
-# which delays the call the first N times that it is made.
+# which delays the call the first N times that it is made. Without one it has a change to
+# write in every other MiB, for who slows it down by a rate.
 killed() {
     local step=$1 action=${2%/*} times=1 i
     case $2 in */*) times=${2#*/} ;; esac
     shift 2
     poke "$dir/a.raw" $((RANDOM * 500)) 600000 "$seed-kill-$((kills += 1))"
+    [ -n "$action" ] || for i in $(seq 0 11); do
+        poke "$dir/a.raw" $(((i << 21) + RANDOM)) 5000 "$seed-kill-$kills-$i"
+    done
     back_up web "$dir/a.raw"
     old=$(sync_field web .point)
     [ -z "$action" ] || fault add "$action" delay --ms 6000 --times "$times" >/dev/null
@@ -144,8 +148,7 @@ killed() {
     fault clear >/dev/null
     same "killed in $step" "interrupted $step" "$("$hotadd" jobs --json | jq -r '.[] | select(.kind == "sync") | .state + " " + .step' | tail -n 1)"
 }
-# Every step with HOTADD_TEST_KILL=all; a kill while data is written is a matter of time, so
-# that is for a quiet machine.
+# Every step with HOTADD_TEST_KILL=all.
 pairs='snapshot:CreateSnapshot'
 [ "${HOTADD_TEST_KILL-}" != all ] || pairs='protect-point:DescribeSnapshots create-volumes:DescribeVolumes/2
     attach-volumes:AttachVolume write-changes: snapshot:CreateSnapshot detach-volumes:DetachVolume
@@ -153,7 +156,7 @@ pairs='snapshot:CreateSnapshot'
 for pair in $pairs; do
     step=${pair%%:*}
     if [ "$step" = write-changes ]; then
-        killed "$step" "" --max-rate 20K
+        killed "$step" "" --max-rate 1M
         same "in the middle the old point is what is told" "$old" "$(sync_field web .point)"
         check "and its snapshot is there" jq -e --arg p "$old" \
             '.points[] | select(.point == $p) | .snapshots | length == 1' <("$hotadd" sync show --json web)
@@ -173,7 +176,7 @@ same "snapshots as the record says" "$(sync_field web '[.points[].snapshots[]] |
 
 # An interrupted pass whose point is gone: another one takes its place.
 if [ "${HOTADD_TEST_KILL-}" = all ]; then
-    killed write-changes "" --max-rate 20K
+    killed write-changes "" --max-rate 1M
     run forget forget --repo "$repo" "${point#vm/}"
     exits forget 0 "its point is removed"
     poke "$dir/a.raw" 9000000 100000 "$seed-rolled"
