@@ -4,8 +4,8 @@
 #include "reader/remote.h"
 #include "reader/wire.h"
 
-#include "base/helper.h"
 #include "base/base64.h"
+#include "base/helper.h"
 #include "base/json.h"
 #include "base/shared.h"
 #include "base/str.h"

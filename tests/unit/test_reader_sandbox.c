@@ -158,6 +158,8 @@ static int closed(void)
     execl("/bin/true", "true", NULL);
     if (errno != EPERM)
         return 4;
+    if (unlink(outside) == 0 || errno != EPERM || rmdir(dir) == 0 || errno != EPERM)
+        return 7;
     if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
         MAP_FAILED)
         return 5;
