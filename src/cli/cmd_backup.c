@@ -52,7 +52,7 @@ static const struct option_def defs[] = {
     {"bitmap", 0, OPTION_STRING, AT(bitmap), "NAME",
      "an NBD export's dirty bitmap says so"},
     {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
-     "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+     "of a bare image: raw, vmdk, qcow2, vhd, vhdx, vdi"},
     {"drop-snapshots", 0, OPTION_FLAG, AT(drop_snapshots), NULL,
      "of EC2 instances: keep none, read all next time"},
     {"device-root", 0, OPTION_STRING, AT(device_root), "DIR",

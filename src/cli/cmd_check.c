@@ -18,7 +18,7 @@ struct check_options {
 
 static const struct option_def defs[] = {
     {"format", 'f', OPTION_STRING, AT(params.format), "FORMAT",
-     "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+     "of a bare image: raw, vmdk, qcow2, vhd, vhdx, vdi"},
     REPO_OPTIONS(struct check_options, params),
     REPO_AWS_OPTIONS(struct check_options, params),
     {"for", 0, OPTION_STRING, AT(for_what), "WHAT",

@@ -19,7 +19,7 @@ struct copy_options {
 
 static const struct option_def defs[] = {
     {"format", 'f', OPTION_STRING, AT(format), "FORMAT",
-     "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},
+     "of a bare image: raw, vmdk, qcow2, vhd, vhdx, vdi"},
     REPO_OPTIONS(struct copy_options, at),
     REPO_AWS_OPTIONS(struct copy_options, at),
     {"base", 0, OPTION_STRING, AT(base), "SOURCE",

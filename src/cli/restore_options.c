@@ -21,7 +21,7 @@
 #define SOURCE_OPTIONS                                                                   \
     {.type = OPTION_HEADING, .help = "The source"},                                      \
         {"format",   'f',      OPTION_STRING,                                            \
-         AT(format), "FORMAT", "of a bare image: raw, vmdk, qcow2, vhd, vhdx"},          \
+         AT(format), "FORMAT", "of a bare image: raw, vmdk, qcow2, vhd, vhdx, vdi"},     \
         REPO_OPTIONS(struct restore_options, params),                                    \
     {                                                                                    \
         "skip-digests", 0, OPTION_FLAG, AT(skip_digests), NULL,                          \

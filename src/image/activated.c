@@ -76,7 +76,7 @@ static const char **environment(enum activated_env which, struct err *e)
 }
 
 int activated_start(struct activated *a, const char *const *argv, enum activated_env env,
-                    int listen_fd, int extra_fd, struct err *e)
+                    int listen_fd, struct err *e)
 {
     /* The shell's process becomes the server, so its number is what LISTEN_PID wants.
      * Descriptor 3 is the protocol's; 4 is its standard error. */
@@ -84,7 +84,7 @@ int activated_start(struct activated *a, const char *const *argv, enum activated
         "/bin/sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 2>&4 4>&-", "sh"};
     auto_free const char **envp = environment(env, e);
     size_t n = 4;
-    int fds[3];
+    int fds[2];
 
     if (!envp)
         return -1;
@@ -97,14 +97,13 @@ int activated_start(struct activated *a, const char *const *argv, enum activated
         return err_sys(e, "memfd_create");
     fds[0] = listen_fd;
     fds[1] = a->words_fd;
-    fds[2] = extra_fd;
     return child_spawn(&(struct child_spec){.argv = all,
                                             .env = envp,
                                             .in = CHILD_NULL,
                                             .out = CHILD_NULL,
                                             .err = CHILD_NULL,
                                             .fds = fds,
-                                            .n_fds = extra_fd < 0 ? 2 : 3,
+                                            .n_fds = 2,
                                             .new_group = true},
                        &a->child, e);
 }

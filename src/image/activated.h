@@ -1,5 +1,5 @@
 /* Server children that are handed their listening socket (systemd's LISTEN_FDS protocol,
- * sd_listen_fds(3), which qemu-nbd and nbdkit speak): clients can connect before the
+ * sd_listen_fds(3), which nbdkit speaks): clients can connect before the
  * child has even started, so nobody waits for a socket to appear. What the child says on
  * standard error is kept in memory for the error message. */
 #ifndef HOTADD_IMAGE_ACTIVATED_H
@@ -17,9 +17,6 @@ struct activated {
         .child = CHILD_INIT, .words_fd = -1                                              \
     }
 
-/* In the child. */
-#define ACTIVATED_EXTRA_FD 5
-
 /* Connecting to a unix socket of that path: bound here. */
 int activated_listen(const char *path, int backlog, int *ret_fd,
                      struct err *e) err_warn_unused;
@@ -29,10 +26,10 @@ int activated_connect(const char *path, int *ret_fd, struct err *e) err_warn_unu
  * credentials (AWS_…, HOTADD_KEY_…) unless a repository that they open needs them. */
 enum activated_env { ACTIVATED_NO_SECRETS, ACTIVATED_WHOLE_ENV };
 
-/* argv[0] is looked up in PATH. `extra_fd` (-1: none) becomes ACTIVATED_EXTRA_FD. Both
- * descriptors stay the caller's, who closes them. At most 24 arguments. */
+/* argv[0] is looked up in PATH. The descriptor stays the caller's, who closes it. At most
+ * 24 arguments. */
 int activated_start(struct activated *a, const char *const *argv, enum activated_env env,
-                    int listen_fd, int extra_fd, struct err *e) err_warn_unused;
+                    int listen_fd, struct err *e) err_warn_unused;
 
 /* The end of what it said, trimmed, "" for nothing; out_len at least 64. Returned. */
 char *activated_words(const struct activated *a, char *out, size_t out_len);

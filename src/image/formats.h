@@ -79,10 +79,9 @@ int vmdk_open(const struct blob *b, enum image_format format, const struct image
 int nbd_uri_open(const char *uri, const struct image_options *opt, struct source **ret,
                  struct err *e) err_warn_unused;
 int vhdx_open(const struct blob *b, struct source **ret, struct err *e) err_warn_unused;
-/* qcow2, VHD and VDI through a qemu-nbd child that ends with the source. */
-int qemu_open(const struct blob *b, enum image_format format,
-              const struct image_options *opt, struct source **ret,
-              struct err *e) err_warn_unused;
+int qcow2_open(const struct blob *b, struct source **ret, struct err *e) err_warn_unused;
+int vhd_open(const struct blob *b, struct source **ret, struct err *e) err_warn_unused;
+int vdi_open(const struct blob *b, struct source **ret, struct err *e) err_warn_unused;
 
 /* Descriptions. `only`: open that disk alone (counting from 0), the others get a NULL
  * source. */

@@ -1,105 +1,10 @@
-/* Decoding compressed grains; see grain.h. The pool holds as many sets of tools as
- * threads have ever fetched at the same time from this disk, each of bounded size. */
+/* Decoding compressed grains; see grain.h. */
 #include "image/grain.h"
-
-#include "base/str.h"
 
 #include <endian.h>
 #include <inttypes.h>
 #include <libdeflate.h>
-#include <pthread.h>
-
-struct grain_pool {
-    pthread_mutex_t lock; /* guards idle */
-    struct grain_tools *idle;
-};
-
-int grain_pool_new(struct grain_pool **ret, struct err *e)
-{
-    struct grain_pool *p = mem_zalloc(1, sizeof *p, e);
-
-    if (!p)
-        return -1;
-    pthread_mutex_init(&p->lock, NULL);
-    *ret = p;
-    return 0;
-}
-
-static void tools_free(struct grain_tools *t)
-{
-    if (!t)
-        return;
-    libdeflate_free_decompressor(t->inflate);
-    free(t->in);
-    free(t->out);
-    free(t);
-}
-
-void grain_pool_free(struct grain_pool *p)
-{
-    if (!p)
-        return;
-    while (p->idle) {
-        struct grain_tools *t = p->idle;
-
-        p->idle = t->next;
-        tools_free(t);
-    }
-    pthread_mutex_destroy(&p->lock);
-    free(p);
-}
-
-static int ensure(uint8_t **buf, size_t *len, size_t want, struct err *e)
-{
-    void *p;
-
-    if (*len >= want)
-        return 0;
-    p = malloc(want);
-    if (!p)
-        return err_nomem(e);
-    free(*buf);
-    *buf = p;
-    *len = want;
-    return 0;
-}
-
-int grain_pool_get(struct grain_pool *p, size_t in_len, size_t out_len,
-                   struct grain_tools **ret, struct err *e)
-{
-    struct grain_tools *t;
-
-    pthread_mutex_lock(&p->lock);
-    t = p->idle;
-    if (t)
-        p->idle = t->next;
-    pthread_mutex_unlock(&p->lock);
-    if (!t) {
-        t = mem_zalloc(1, sizeof *t, e);
-        if (!t)
-            return -1;
-        t->inflate = libdeflate_alloc_decompressor();
-        if (!t->inflate) {
-            tools_free(t);
-            return err_nomem(e);
-        }
-    }
-    if (ensure(&t->in, &t->in_len, in_len, e) < 0 ||
-        ensure(&t->out, &t->out_len, out_len, e) < 0) {
-        tools_free(t);
-        return -1;
-    }
-    *ret = t;
-    return 0;
-}
-
-void grain_pool_put(struct grain_pool *p, struct grain_tools *t)
-{
-    pthread_mutex_lock(&p->lock);
-    t->next = p->idle;
-    p->idle = t;
-    pthread_mutex_unlock(&p->lock);
-}
+#include <string.h>
 
 static int check_marker(uint64_t lba, uint64_t len, uint64_t in_len, uint64_t sector,
                         uint64_t grain_bytes, const char *name, uint64_t at,
@@ -130,7 +35,7 @@ static int check_marker(uint64_t lba, uint64_t len, uint64_t in_len, uint64_t se
     return 0;
 }
 
-int grain_decode(struct grain_tools *t, const uint8_t *in, uint64_t in_len,
+int grain_decode(struct unpack_tools *t, const uint8_t *in, uint64_t in_len,
                  uint64_t sector, void *out, uint64_t out_len, uint64_t need,
                  const char *name, uint64_t at, struct err *e)
 {

@@ -29,7 +29,7 @@ struct image_options {
      * folder are opened, so that a foreign description cannot make us copy the proxy's
      * files into a disk; true lifts that. */
     bool trust_paths;
-    /* Connections to an NBD server or qemu-nbd, when it allows several; 0: 4. */
+    /* Connections to an NBD server, when it allows several; 0: 4. */
     uint32_t connections;
     /* What the user should know although it is no error ("the redundant grain directory
      * is used"); NULL: dropped. Called by the opening thread only. */
@@ -48,9 +48,8 @@ struct image_options {
  * tables. Digests of a manifest are not checked here: image_digests_* does that.
  *
  * *ret is owned; its sources live on their own (they keep their files open) and are
- * freed with it. Blocks on files and, for URIs and for formats served by qemu-nbd, on the
- * server. Errors: ERR_INPUT damaged, ERR_UNSUPPORTED sound but not what we read (with
- * the remedy), ERR_SYS. Thread-safe. */
+ * freed with it. Blocks on files and, for URIs, on the server. Errors: ERR_INPUT damaged,
+ * ERR_UNSUPPORTED sound but not what we read (with the remedy), ERR_SYS. Thread-safe. */
 int image_open(const char *path_or_uri, const struct image_options *opt,
                struct machine **ret, struct err *e) err_warn_unused;
 

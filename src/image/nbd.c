@@ -1,13 +1,14 @@
-/* NBD exports; see nbd.h.
+/* NBD exports as sources: several connections used by any number of threads. Protocol:
+ * the NetworkBlockDevice project's doc/proto.md, spoken by libnbd. Our functions are
+ * called nbdsrc_ because libnbd's are called nbd_.
  *
  * A libnbd handle serves one command of one thread at a time, so there is a small pool of
  * them. What the server said of the last stretch of the disk (base:allocation) is kept,
  * since one answer holds many extents and threads ask for neighbours. A connection that
  * died is closed and replaced; the command it failed is an error, not repeated: retries
  * are the job's. */
-#include "image/nbd.h"
-
 #include "base/str.h"
+#include "image/formats.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #define NBD_ALIGN    4096u
 #define UNIT_MAX     65536u
 #define DEFAULT_CONN 4u
+#define MAX_CONN     16u
 #define REQUEST      (256u << 10) /* qemu-nbd is ten times slower with some of 1 MiB */
 #define IN_FLIGHT    8u           /* requests of one fetch */
 #define STRETCH      (1ull << 30) /* asked about at once */
@@ -34,15 +36,12 @@ struct pieces {
 
 struct nbdsrc {
     struct source base;
-    struct source_ops ops; /* with the format's name */
-    struct nbd_dialer dialer;
     unsigned max_open;
     uint32_t request_bytes;
-    bool has_status;          /* the server knows base:allocation */
-    pthread_mutex_t dialling; /* one dial at a time; taken without `lock` */
-    pthread_mutex_t lock;     /* guards everything below */
+    bool has_status;      /* the server knows base:allocation */
+    pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t returned;
-    struct nbd_handle *idle[NBDSRC_MAX_CONNECTIONS];
+    struct nbd_handle *idle[MAX_CONN];
     unsigned n_idle, n_open;
     struct pieces map;
 };
@@ -50,13 +49,6 @@ struct nbdsrc {
 static struct nbdsrc *self(struct source *s)
 {
     return (struct nbdsrc *)s;
-}
-
-unsigned nbdsrc_connections(uint32_t wanted)
-{
-    if (wanted == 0)
-        return DEFAULT_CONN;
-    return wanted < NBDSRC_MAX_CONNECTIONS ? wanted : NBDSRC_MAX_CONNECTIONS;
 }
 
 /* ----------------------------------------------------------------- connections */
@@ -68,8 +60,6 @@ static int failed_with(const struct nbdsrc *n, struct err *e, const char *what,
             "%s: %s of %" PRIu64 " bytes at byte %" PRIu64 ": %s", n->base.desc, what,
             len, offset, words);
     e->sys_errno = no;
-    if (n->dialer.explain)
-        n->dialer.explain(n->dialer.ctx, e);
     return -1;
 }
 
@@ -79,10 +69,9 @@ static int nbd_failed(const struct nbdsrc *n, struct err *e, const char *what,
     return failed_with(n, e, what, offset, len, nbd_get_errno(), nbd_get_error());
 }
 
-static int dial(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
+static int dial(const struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
 {
     struct nbd_handle *h = nbd_create();
-    int r;
 
     if (!h)
         return err_set(e, ERR_FAILED, "libnbd: %s", nbd_get_error());
@@ -93,10 +82,10 @@ static int dial(struct nbdsrc *n, struct nbd_handle **ret, struct err *e)
     }
     /* A buffer whose fetch failed is never looked at. */
     nbd_set_pread_initialize(h, false);
-    pthread_mutex_lock(&n->dialling);
-    r = n->dialer.dial(n->dialer.ctx, h, e);
-    pthread_mutex_unlock(&n->dialling);
-    if (r < 0) {
+    /* The URI is the user's own: it may name his key files. */
+    if (nbd_set_uri_allow_local_file(h, true) < 0 ||
+        nbd_connect_uri(h, n->base.desc) < 0) {
+        err_set(e, ERR_NETWORK, "%s: cannot connect: %s", n->base.desc, nbd_get_error());
         nbd_close(h);
         return -1;
     }
@@ -393,11 +382,8 @@ static void nbdsrc_free(struct source *s)
         nbd_shutdown(n->idle[i], 0);
         nbd_close(n->idle[i]);
     }
-    if (n->dialer.free)
-        n->dialer.free(n->dialer.ctx);
     vec_release(&n->map.all);
     pthread_cond_destroy(&n->returned);
-    pthread_mutex_destroy(&n->dialling);
     pthread_mutex_destroy(&n->lock);
     free(s->desc);
     free(n);
@@ -438,66 +424,31 @@ static int connect_first(struct nbdsrc *n, struct err *e)
         return -1;
     r = learn(n, h, e);
     conn_put(n, h, CONN_GOOD);
-    while (r == 0 && n->dialer.eager && n->n_open < n->max_open) {
-        r = dial(n, &h, e);
-        if (r == 0) {
-            n->n_open++;
-            conn_put(n, h, CONN_GOOD);
-        }
-    }
     if (r < 0)
         return -1;
     return n->has_status ? survey(n, e) : 0;
 }
 
-int nbdsrc_new(const char *desc, const char *format, struct nbd_dialer dialer,
-               unsigned max_connections, struct source **ret, struct err *e)
-{
-    struct nbdsrc *n = mem_zalloc(1, sizeof *n, e);
-    auto_source struct source *s = NULL;
-
-    if (!n) {
-        if (dialer.free)
-            dialer.free(dialer.ctx);
-        return -1;
-    }
-    s = &n->base;
-    n->dialer = dialer;
-    n->max_open = max_connections;
-    n->ops = (struct source_ops){.name = format,
-                                 .unit_at = nbdsrc_unit_at,
-                                 .fetch = nbdsrc_fetch,
-                                 .free = nbdsrc_free};
-    s->ops = &n->ops;
-    pthread_mutex_init(&n->dialling, NULL);
-    pthread_mutex_init(&n->lock, NULL);
-    pthread_cond_init(&n->returned, NULL);
-    s->desc = str_dup(desc, e);
-    if (!s->desc || connect_first(n, e) < 0)
-        return -1;
-    *ret = take_ptr(s);
-    return 0;
-}
-
-/* ------------------------------------------------------------------------ URIs */
-
-static int dial_uri(void *ctx, struct nbd_handle *h, struct err *e)
-{
-    const char *uri = ctx;
-
-    /* The URI is the user's own: it may name his key files. */
-    if (nbd_set_uri_allow_local_file(h, true) < 0 || nbd_connect_uri(h, uri) < 0)
-        return err_set(e, ERR_NETWORK, "%s: cannot connect: %s", uri, nbd_get_error());
-    return 0;
-}
+static const struct source_ops nbdsrc_ops = {
+    .name = "nbd", .unit_at = nbdsrc_unit_at, .fetch = nbdsrc_fetch, .free = nbdsrc_free};
 
 int nbd_uri_open(const char *uri, const struct image_options *opt, struct source **ret,
                  struct err *e)
 {
-    struct nbd_dialer d = {.dial = dial_uri, .free = free, .ctx = str_dup(uri, e)};
+    unsigned wanted = opt && opt->connections ? opt->connections : DEFAULT_CONN;
+    struct nbdsrc *n = mem_zalloc(1, sizeof *n, e);
+    auto_source struct source *s = NULL;
 
-    if (!d.ctx)
+    if (!n)
         return -1;
-    return nbdsrc_new(uri, "nbd", d, nbdsrc_connections(opt ? opt->connections : 0), ret,
-                      e);
+    s = &n->base;
+    s->ops = &nbdsrc_ops;
+    n->max_open = wanted < MAX_CONN ? wanted : MAX_CONN;
+    pthread_mutex_init(&n->lock, NULL);
+    pthread_cond_init(&n->returned, NULL);
+    s->desc = str_dup(uri, e);
+    if (!s->desc || connect_first(n, e) < 0)
+        return -1;
+    *ret = take_ptr(s);
+    return 0;
 }

@@ -191,9 +191,11 @@ int image_open_blob(const struct blob *b, const struct image_dir *dir,
     case FORMAT_VHDX:
         return vhdx_open(b, ret, e);
     case FORMAT_QCOW2:
+        return qcow2_open(b, ret, e);
     case FORMAT_VHD:
+        return vhd_open(b, ret, e);
     case FORMAT_VDI:
-        return qemu_open(b, f, opt, ret, e);
+        return vdi_open(b, ret, e);
     default:
         return refuse(b, f, e);
     }

@@ -139,7 +139,7 @@ static int start_one(struct served_disk *d, const struct serve_spec *spec, size_
     if (activated_start(&d->server, argv,
                         spec->words && spec->words->n ? ACTIVATED_WHOLE_ENV
                                                       : ACTIVATED_NO_SECRETS,
-                        listen_fd, -1, e) < 0)
+                        listen_fd, e) < 0)
         return err_prefix(e, "serving disk %zu", number);
     return 0;
 }

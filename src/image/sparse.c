@@ -32,9 +32,9 @@ struct sparse {
     uint64_t len_bytes; /* of the extent, at most h.capacity_bytes */
     uint32_t *gd;       /* owned; sector of each table, 0: all of it is zeros */
     uint64_t n_data_grains;
-    struct grain_pool *pool; /* borrowed */
-    pthread_mutex_t lock;    /* guards the slots' contents */
-    struct slot *slots;      /* owned; table t lives in slot t % n_slots */
+    struct unpack_pool *pool; /* borrowed */
+    pthread_mutex_t lock;     /* guards the slots' contents */
+    struct slot *slots;       /* owned; table t lives in slot t % n_slots */
     size_t n_slots;
 };
 
@@ -278,7 +278,7 @@ static int load_best(struct sparse *s, const struct image_options *opt, struct e
 }
 
 int sparse_open(const struct blob *b, uint64_t len_bytes, size_t cache_tables,
-                struct grain_pool *pool, const struct image_options *opt,
+                struct unpack_pool *pool, const struct image_options *opt,
                 struct sparse **ret, struct err *e)
 {
     struct sparse *s = mem_zalloc(1, sizeof *s, e);
@@ -442,38 +442,18 @@ int sparse_unit_at(struct sparse *s, uint64_t offset, uint64_t end, uint64_t lim
 
 /* ----------------------------------------------------------------------- fetch */
 
-/* A piece of the request: whole grains but for its two ends. */
-struct want {
-    uint8_t *buf;
-    uint64_t offset, len; /* in the extent */
-};
-
-/* Grain g's part of the request: where it begins in the grain, how long it is, and
- * where it goes. */
-static uint8_t *grain_part(const struct sparse *s, const struct want *w, uint64_t g,
-                           uint64_t *ret_skip, uint64_t *ret_len)
-{
-    uint64_t start = g * s->h.grain_bytes, end = start + s->h.grain_bytes;
-    uint64_t lo = start > w->offset ? start : w->offset;
-    uint64_t hi = end < w->offset + w->len ? end : w->offset + w->len;
-
-    *ret_skip = lo - start;
-    *ret_len = hi - lo;
-    return w->buf + (lo - w->offset);
-}
-
 /* Plain grains that follow each other in the file: one read. Returns how many. */
-static int read_plain(struct sparse *s, const struct want *w, uint64_t g,
+static int read_plain(struct sparse *s, const struct unpack_want *w, uint64_t g,
                       const uint32_t *entries, unsigned n, unsigned *ret_n, struct err *e)
 {
     uint64_t sectors = s->h.grain_bytes / VMDK_SECTOR, skip, len, total = 0;
     unsigned k = 0;
-    uint8_t *out = grain_part(s, w, g, &skip, &len);
+    uint8_t *out = unpack_part(w, s->h.grain_bytes, g, &skip, &len);
 
     while (k < n && entries[k] == entries[0] + k * sectors) {
         uint64_t ignored;
 
-        grain_part(s, w, g + k, &ignored, &len);
+        unpack_part(w, s->h.grain_bytes, g + k, &ignored, &len);
         total += len;
         k++;
     }
@@ -495,12 +475,12 @@ static uint64_t record_end(const struct sparse *s, const uint32_t *entries, unsi
     return end < s->blob->len ? end : s->blob->len;
 }
 
-static int decode_one(struct sparse *s, struct grain_tools *t, const struct want *w,
-                      uint64_t g, const uint8_t *in, uint64_t in_len, uint64_t at,
-                      struct err *e)
+static int decode_one(struct sparse *s, struct unpack_tools *t,
+                      const struct unpack_want *w, uint64_t g, const uint8_t *in,
+                      uint64_t in_len, uint64_t at, struct err *e)
 {
     uint64_t grain = s->h.grain_bytes, skip, len;
-    uint8_t *out = grain_part(s, w, g, &skip, &len);
+    uint8_t *out = unpack_part(w, s->h.grain_bytes, g, &skip, &len);
     bool whole = len == grain;
 
     if (grain_decode(t, in, in_len, g * (grain / VMDK_SECTOR), whole ? out : t->out,
@@ -514,9 +494,10 @@ static int decode_one(struct sparse *s, struct grain_tools *t, const struct want
 /* Compressed grains whose records ascend and fit the window: one read, then each is
  * decoded into its place. `known` entries are valid, the first n wanted: the one after
  * them says where the last record ends. Returns how many were done. */
-static int read_compressed(struct sparse *s, struct grain_tools *t, const struct want *w,
-                           uint64_t g, const uint32_t *entries, unsigned n,
-                           unsigned known, unsigned *ret_n, struct err *e)
+static int read_compressed(struct sparse *s, struct unpack_tools *t,
+                           const struct unpack_want *w, uint64_t g,
+                           const uint32_t *entries, unsigned n, unsigned known,
+                           unsigned *ret_n, struct err *e)
 {
     uint64_t start = (uint64_t)entries[0] * VMDK_SECTOR;
     uint64_t end = record_end(s, entries, 0, known);
@@ -541,9 +522,9 @@ static int read_compressed(struct sparse *s, struct grain_tools *t, const struct
 }
 
 /* The entries of one batch, whatever they are. */
-static int read_batch(struct sparse *s, struct grain_tools *t, const struct want *w,
-                      uint64_t g, const uint32_t *entries, unsigned n, unsigned known,
-                      struct err *e)
+static int read_batch(struct sparse *s, struct unpack_tools *t,
+                      const struct unpack_want *w, uint64_t g, const uint32_t *entries,
+                      unsigned n, unsigned known, struct err *e)
 {
     for (unsigned i = 0, done; i < n; i += done) {
         unsigned run = i;
@@ -552,7 +533,7 @@ static int read_batch(struct sparse *s, struct grain_tools *t, const struct want
         while (run < n && entries[run])
             run++;
         if (run == i) {
-            uint8_t *out = grain_part(s, w, g + i, &skip, &len);
+            uint8_t *out = unpack_part(w, s->h.grain_bytes, g + i, &skip, &len);
 
             memset(out, 0, len);
             done = 1;
@@ -570,7 +551,7 @@ static int read_batch(struct sparse *s, struct grain_tools *t, const struct want
     return 0;
 }
 
-static int read_all(struct sparse *s, struct grain_tools *t, const struct want *w,
+static int read_all(struct sparse *s, struct unpack_tools *t, const struct unpack_want *w,
                     struct err *e)
 {
     uint64_t g = w->offset / s->h.grain_bytes;
@@ -591,18 +572,18 @@ static int read_all(struct sparse *s, struct grain_tools *t, const struct want *
 
 int sparse_read(struct sparse *s, void *buf, uint64_t len, uint64_t offset, struct err *e)
 {
-    struct want w = {.buf = buf, .offset = offset, .len = len};
+    struct unpack_want w = {.buf = buf, .offset = offset, .len = len};
     uint64_t window = grain_max_record(s->h.grain_bytes);
-    struct grain_tools *t = NULL;
+    struct unpack_tools *t = NULL;
     int r;
 
     assert(offset <= s->len_bytes && len <= s->len_bytes - offset);
     if (!s->h.compressed)
         return read_all(s, NULL, &w, e);
     window = window > IN_WINDOW ? window : IN_WINDOW;
-    if (grain_pool_get(s->pool, window, s->h.grain_bytes, &t, e) < 0)
+    if (unpack_get(s->pool, window, s->h.grain_bytes, &t, e) < 0)
         return -1;
     r = read_all(s, t, &w, e);
-    grain_pool_put(s->pool, t);
+    unpack_put(s->pool, t);
     return r;
 }

@@ -1,16 +1,25 @@
-/* The footer of a fixed VHD; see vhd.h. Numbers in it are big-endian. */
+/* A VHD (Virtual PC, Hyper-V, Azure): reading one, and the footer that makes a fixed one;
+ * see vhd.h. Numbers in it are big-endian. */
 #include "image/vhd.h"
 
+#include "image/blocks.h"
+
 #include <assert.h>
+#include <endian.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define SECTOR_BYTES  512
 #define EPOCH_2000_S  946684800 /* its times count from there */
 #define MAX_GEOMETRY  (65535ull * 16 * 255)
-#define TYPE_FIXED    2
 #define FEATURES      2 /* "reserved: must always be set" */
 #define VERSION_1     0x00010000
 #define NO_DATA_BLOCK UINT64_MAX /* fixed disks have no header at an offset */
+#define HEADER_BYTES  1024       /* of a dynamic disk */
+#define NO_BLOCK      UINT32_MAX
+#define MAX_READ      (64ull << 40) /* Azure's fixed disks are larger than the format says */
+
+enum { TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4 };
 
 /* Where each field is ("Hard Disk Footer Format"). */
 enum {
@@ -31,6 +40,21 @@ enum {
     AT_CHECKSUM = 64,
     AT_UUID = 68,
 };
+
+/* "Dynamic Disk Header Format" */
+enum { AT_TABLE = 16, AT_ENTRIES = 28, AT_BLOCK_SIZE = 32, AT_HEADER_CHECKSUM = 36 };
+
+/* The complement of the sum of all bytes but the checksum's own. */
+static uint32_t sum_of(const unsigned char *p, size_t len, size_t at_checksum)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < len; i++)
+        sum += i < at_checksum || i >= at_checksum + 4 ? p[i] : 0;
+    return ~sum;
+}
+
+/* ---- writing a footer ---- */
 
 static void put(unsigned char *at, uint64_t value, unsigned bytes)
 {
@@ -76,8 +100,6 @@ static void put_geometry(unsigned char *out, uint64_t size_bytes)
 void vhd_fixed_footer(uint64_t size_bytes, const unsigned char uuid[VHD_UUID_BYTES],
                       int64_t unix_s, unsigned char out[VHD_FOOTER_BYTES])
 {
-    uint32_t sum = 0;
-
     assert(size_bytes % SECTOR_BYTES == 0 && size_bytes <= VHD_MAX_BYTES);
     memset(out, 0, VHD_FOOTER_BYTES);
     memcpy(out + AT_COOKIE, "conectix", 8);
@@ -95,7 +117,161 @@ void vhd_fixed_footer(uint64_t size_bytes, const unsigned char uuid[VHD_UUID_BYT
     put_geometry(out, size_bytes);
     put(out + AT_TYPE, TYPE_FIXED, 4);
     memcpy(out + AT_UUID, uuid, VHD_UUID_BYTES);
-    for (int i = 0; i < VHD_FOOTER_BYTES; i++)
-        sum += out[i];
-    put(out + AT_CHECKSUM, ~sum, 4);
+    put(out + AT_CHECKSUM, sum_of(out, VHD_FOOTER_BYTES, AT_CHECKSUM), 4);
+}
+
+/* ---- reading ---- */
+
+static uint64_t get(const unsigned char *at, unsigned bytes)
+{
+    uint64_t v = 0;
+
+    while (bytes--)
+        v = v << 8 | *at++;
+    return v;
+}
+
+static bool is_footer(const unsigned char f[VHD_FOOTER_BYTES])
+{
+    return memcmp(f + AT_COOKIE, "conectix", 8) == 0 &&
+           get(f + AT_CHECKSUM, 4) == sum_of(f, VHD_FOOTER_BYTES, AT_CHECKSUM);
+}
+
+/* The footer; of a dynamic disk its copy at the beginning when it is damaged, but not
+ * when it is not there: then more is missing. */
+static int read_footer(const struct blob *b, unsigned char f[VHD_FOOTER_BYTES],
+                       struct err *e)
+{
+    if (b->len < 2 * VHD_FOOTER_BYTES)
+        return err_set(e, ERR_INPUT, "%s is too short for a VHD", b->name);
+    if (blob_read(b, f, VHD_FOOTER_BYTES, b->len - VHD_FOOTER_BYTES, e) < 0)
+        return -1;
+    if (memcmp(f + AT_COOKIE, "conectix", 8) != 0)
+        return err_set(e, ERR_INPUT,
+                       "%s: no VHD footer at byte %" PRIu64 ": the file is truncated",
+                       b->name, b->len - VHD_FOOTER_BYTES);
+    if (is_footer(f))
+        return 0;
+    if (blob_read(b, f, VHD_FOOTER_BYTES, 0, e) < 0)
+        return -1;
+    if (!is_footer(f))
+        return err_set(e, ERR_INPUT, "%s: the footer of the VHD is damaged", b->name);
+    return 0;
+}
+
+/* The disk's size is the footer's "current size". Virtual PC showed its guests what the
+ * geometry says, a little less; the rest then reads as what is there. */
+static int read_size(const struct blob *b, const unsigned char *footer, uint64_t *ret,
+                     struct err *e)
+{
+    *ret = get(footer + AT_CURRENT_SIZE, 8);
+    if (*ret == 0 || *ret % SECTOR_BYTES || *ret > MAX_READ)
+        return err_set(e, ERR_INPUT,
+                       "%s: a VHD of a disk of %" PRIu64
+                       " bytes: whole sectors and at most 64 TiB are read",
+                       b->name, *ret);
+    return 0;
+}
+
+static int open_fixed(const struct blob *b, uint64_t size, struct source **ret,
+                      struct err *e)
+{
+    auto_blob struct blob *disk = NULL;
+
+    if (size > b->len - VHD_FOOTER_BYTES)
+        return err_set(e, ERR_INPUT,
+                       "%s: a fixed VHD of %" PRIu64 " bytes in a file of %" PRIu64
+                       ": it is truncated",
+                       b->name, size, b->len);
+    if (blob_slice(b, 0, size, b->name, &disk, e) < 0)
+        return -1;
+    return raw_open(disk, ret, e);
+}
+
+/* An entry is the sector of the block's bitmap, after which its data comes. The bitmap
+ * says which sectors were ever written; the others are zeros in the file, too. */
+static int vhd_place(const struct blocks *k, const struct blob *b, uint64_t i,
+                     const void *entry, uint64_t *ret, struct err *e)
+{
+    uint32_t v;
+
+    memcpy(&v, entry, sizeof v);
+    v = be32toh(v);
+    *ret = v == NO_BLOCK ? 0 : (uint64_t)v * SECTOR_BYTES + k->origin;
+    return 0;
+}
+
+static int check_blocks(const struct blob *b, const struct blocks *k, uint64_t entries,
+                        struct err *e)
+{
+    uint64_t block = k->block_bytes;
+
+    if (block < 4096 || block > 256u << 20 || (block & (block - 1)))
+        return err_set(e, ERR_INPUT,
+                       "%s: a VHD with blocks of %" PRIu64
+                       " bytes: its header is damaged",
+                       b->name, block);
+    if (k->n_blocks > entries)
+        return err_set(e, ERR_INPUT,
+                       "%s: a table of %" PRIu64 " blocks, where the disk has %" PRIu64
+                       ": the header of the VHD is damaged",
+                       b->name, entries, k->n_blocks);
+    if (k->table_at > b->len || k->table_len > b->len - k->table_at)
+        return err_set(e, ERR_INPUT,
+                       "%s: the block allocation table (%" PRIu64
+                       " bytes at byte %" PRIu64
+                       ") does not lie inside the file of %" PRIu64
+                       " bytes: it is truncated or damaged",
+                       b->name, k->table_len, k->table_at, b->len);
+    return 0;
+}
+
+static int open_dynamic(const struct blob *b, uint64_t at, uint64_t size,
+                        struct source **ret, struct err *e)
+{
+    struct blocks k = {
+        .format = "vhd", .size_bytes = size, .entry_bytes = 4, .place = vhd_place};
+    unsigned char h[HEADER_BYTES];
+
+    if (at > b->len || sizeof h > b->len - at)
+        return err_set(e, ERR_INPUT,
+                       "%s: the header of the dynamic VHD is at byte %" PRIu64
+                       " of %" PRIu64 ": it is truncated or damaged",
+                       b->name, at, b->len);
+    if (blob_read(b, h, sizeof h, at, e) < 0)
+        return -1;
+    if (memcmp(h, "cxsparse", 8) != 0 ||
+        get(h + AT_HEADER_CHECKSUM, 4) != sum_of(h, sizeof h, AT_HEADER_CHECKSUM))
+        return err_set(e, ERR_INPUT, "%s: the header of the dynamic VHD is damaged",
+                       b->name);
+    k.table_at = get(h + AT_TABLE, 8);
+    k.block_bytes = get(h + AT_BLOCK_SIZE, 4);
+    k.n_blocks = k.block_bytes ? (size + k.block_bytes - 1) / k.block_bytes : 0;
+    k.table_len = k.n_blocks * k.entry_bytes;
+    /* A bit per sector, in whole sectors. */
+    k.origin = (k.block_bytes / SECTOR_BYTES / 8 + SECTOR_BYTES - 1) / SECTOR_BYTES *
+               SECTOR_BYTES;
+    k.first_data = VHD_FOOTER_BYTES + k.origin;
+    if (check_blocks(b, &k, get(h + AT_ENTRIES, 4), e) < 0)
+        return -1;
+    return blocks_open(b, &k, ret, e);
+}
+
+int vhd_open(const struct blob *b, struct source **ret, struct err *e)
+{
+    unsigned char f[VHD_FOOTER_BYTES];
+    uint64_t size, type;
+
+    if (read_footer(b, f, e) < 0 || read_size(b, f, &size, e) < 0)
+        return -1;
+    type = get(f + AT_TYPE, 4);
+    if (type == TYPE_FIXED)
+        return open_fixed(b, size, ret, e);
+    if (type == TYPE_DYNAMIC)
+        return open_dynamic(b, get(f + AT_DATA_OFFSET, 8), size, ret, e);
+    if (type == TYPE_DIFFERENCING)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: a differencing VHD: merge it with its parent first", b->name);
+    return err_set(e, ERR_INPUT, "%s: a VHD of type %" PRIu64 ": its footer is damaged",
+                   b->name, type);
 }

@@ -4,6 +4,7 @@
 #include "image/vmdk.h"
 
 #include "base/str.h"
+#include "image/unpack.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -21,7 +22,7 @@ struct extent_reader {
 
 struct vmdk {
     struct source base;
-    struct grain_pool *pool;       /* owned */
+    struct unpack_pool *pool;      /* owned */
     struct extent_reader *extents; /* owned; ascending, no gaps */
     size_t n_extents;
 };
@@ -85,7 +86,7 @@ static void vmdk_free(struct source *s)
         blob_free(v->extents[i].flat);
     }
     free(v->extents);
-    grain_pool_free(v->pool);
+    unpack_pool_free(v->pool);
     free(s->desc);
     free(v);
 }
@@ -195,7 +196,7 @@ static int build(const struct blob *b, const struct vmdk_desc *d,
     s->ops = &vmdk_ops;
     s->desc = str_dup(b->name, e);
     v->extents = mem_zalloc(d->extents.n, sizeof *v->extents, e);
-    if (!s->desc || !v->extents || grain_pool_new(&v->pool, e) < 0)
+    if (!s->desc || !v->extents || unpack_pool_new(&v->pool, e) < 0)
         return -1;
     vec_foreach (line, &d->extents)
         if (open_extent(v, line, tables_per_extent(d), inside, dir, opt, e) < 0)

@@ -53,9 +53,7 @@ int vmdk_desc_parse(const char *text, size_t len, const char *name, struct vmdk_
 void vmdk_desc_release(struct vmdk_desc *d);
 
 /* Decompressors and buffers of the threads that fetch; shared by a disk's extents. */
-struct grain_pool;
-int grain_pool_new(struct grain_pool **ret, struct err *e) err_warn_unused;
-void grain_pool_free(struct grain_pool *p);
+struct unpack_pool;
 
 /* The grains of one sparse extent. */
 struct sparse;
@@ -64,7 +62,7 @@ struct sparse;
  * `cache_tables` bounds the tables kept in memory. The pool is borrowed and outlives
  * the result. */
 int sparse_open(const struct blob *b, uint64_t len_bytes, size_t cache_tables,
-                struct grain_pool *pool, const struct image_options *opt,
+                struct unpack_pool *pool, const struct image_options *opt,
                 struct sparse **ret, struct err *e) err_warn_unused;
 void sparse_free(struct sparse *s);
 uint64_t sparse_grain_bytes(const struct sparse *s);

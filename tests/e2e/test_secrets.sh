@@ -40,36 +40,29 @@ run_env proxy -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_SESSION_TOKEN
 exits proxy 0 "a restore with the proxy's role, from the metadata service"
 "$hotadd" jobs --json >"$dir/jobs.out"
 
-# Programs that parse images on our behalf, while they do.
+# The program that parses images on our behalf, while it does.
 dd if=/dev/urandom of="$dir/large.raw" bs=1M count=32 status=none
 qemu-img convert -q -f raw -O qcow2 "$dir/large.raw" "$dir/disk.qcow2"
 HOTADD_KEY_PASSWORD=not-for-you "$hotadd" copy --quiet --max-rate 512K "$dir/disk.qcow2" "$dir/slow.raw" 2>"$dir/slow.err" &
 slow=$!
-# helpers: those that work for it.
-helpers() {
-    local p parent name
+# reader_of PID: its hotadd-reader.
+reader_of() {
+    local p
     for p in /proc/[0-9]*; do
-        name=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline") || continue
-        case $name in *hotadd-reader* | *qemu-nbd*) ;; *) continue ;; esac
-        parent=$(awk '{ print $4 }' "$p/stat" 2>/dev/null)
-        if [ "$parent" = "$slow" ] || [ "$(awk '{ print $4 }' "/proc/$parent/stat" 2>/dev/null)" = "$slow" ]; then
-            basename "$p"
-        fi
+        case $(tr '\0' ' ' 2>/dev/null <"$p/cmdline") in *hotadd-reader*) ;; *) continue ;; esac
+        [ "$(awk '{ print $4 }' "$p/stat" 2>/dev/null)" != "$1" ] || basename "$p"
     done
 }
-both_at_work() { [ "$(helpers | wc -l)" = 2 ]; }
-check "an image is read by a reader and its qemu-nbd" wait_until 20 both_at_work
-kids=$(helpers)
-for p in $kids; do tr '\0' '\n' <"/proc/$p/environ"; done >"$dir/seen.env"
-has "which have an environment" "$dir/seen.env" "PATH="
+at_work() { [ "$(reader_of "$slow" | wc -l)" = 1 ]; }
+check "an image is read by a reader" wait_until 20 at_work
+reader=$(reader_of "$slow")
+tr '\0' '\n' <"/proc/$reader/environ" >"$dir/seen.env"
+has "which has an environment" "$dir/seen.env" "PATH="
 same "but no credentials in it" "" "$(grep -E '^(AWS_|HOTADD_KEY)' "$dir/seen.env" | cut -d = -f 1)"
 kill -KILL "$slow"
 wait "$slow" 2>/dev/null
-both_gone() { # a zombie has no command line
-    local p
-    for p in $kids; do [ -z "$(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline")" ] || return 1; done
-}
-check "and end when hotadd is killed" wait_until 20 both_gone
+gone() { [ -z "$(tr '\0' ' ' 2>/dev/null <"/proc/$reader/cmdline")" ]; } # a zombie has no command line
+check "and ends when hotadd is killed" wait_until 20 gone
 
 # A check starts nbdkit: one that tells what it was given.
 mkdir "$dir/bin"

@@ -52,4 +52,21 @@ static inline void fuzz_read_units(struct source *s)
     }
 }
 
+/* The bytes as an image of that format: opened, every unit read. */
+static inline void fuzz_image(const uint8_t *data, size_t len,
+                              int (*open)(const struct blob *, struct source **,
+                                          struct err *))
+{
+    struct blob *b = fuzz_blob(data, len);
+    struct source *s = NULL;
+    struct err e = ERR_INIT;
+
+    if (open(b, &s, &e) < 0)
+        assert(e.msg[0] && !s);
+    else
+        fuzz_read_units(s);
+    source_free(s);
+    blob_free(b);
+}
+
 #endif

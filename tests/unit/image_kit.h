@@ -182,14 +182,15 @@ UNUSED_OK void kit_random_disk(const char *name, uint64_t size)
 UNUSED_OK void kit_compare_units(struct source *s, const char *raw_name, uint64_t limit)
 {
     int fd = open(kit_path(raw_name), O_RDONLY);
-    void *got = NULL, *want = malloc(limit);
+    void *got = NULL, *want;
     uint64_t data = 0;
 
+    if (limit < s->unit_max_bytes)
+        limit = s->unit_max_bytes;
+    want = malloc(limit);
     assert_true(fd >= 0 && want);
     assert_int_equal(posix_memalign(&got, 4096, limit), 0);
     assert_int_equal(s->size_bytes, kit_size(raw_name));
-    if (limit < s->unit_max_bytes)
-        limit = s->unit_max_bytes;
     for (uint64_t at = 0; at < s->size_bytes;) {
         struct unit u;
 

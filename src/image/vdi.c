@@ -1,0 +1,116 @@
+/* A VDI (VirtualBox) as a source: what its header says, as blocks. Numbers in it are
+ * little-endian. Source of the format: VirtualBox's src/VBox/Storage/VDICore.h;
+ * docs/formats/vdi.md lists every rule. */
+#include "image/blocks.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define HEADER_BYTES 0x188u
+#define SECTOR_BYTES 512u
+#define MAX_BYTES    (64ull << 40)
+#define NO_BLOCK     UINT32_MAX       /* never written */
+#define ZERO_BLOCK   (UINT32_MAX - 1) /* discarded */
+
+enum { TYPE_DYNAMIC = 1, TYPE_STATIC = 2 };
+
+/* Where each field is. */
+enum {
+    AT_VERSION = 0x44,
+    AT_TYPE = 0x4c,
+    AT_TABLE = 0x154,
+    AT_DATA = 0x158,
+    AT_SECTOR_SIZE = 0x168,
+    AT_SIZE = 0x170,
+    AT_BLOCK_SIZE = 0x178,
+    AT_BLOCK_EXTRA = 0x17c,
+    AT_BLOCKS = 0x180,
+};
+
+static uint32_t get(const unsigned char *at)
+{
+    uint32_t v;
+
+    memcpy(&v, at, sizeof v);
+    return le32toh(v);
+}
+
+static int vdi_place(const struct blocks *k, const struct blob *b, uint64_t i,
+                     const void *entry, uint64_t *ret, struct err *e)
+{
+    uint32_t v = get(entry);
+
+    *ret = v == NO_BLOCK || v == ZERO_BLOCK ? 0 : k->origin + v * k->block_bytes;
+    return 0;
+}
+
+static int check_kind(const struct blob *b, const unsigned char *h, struct err *e)
+{
+    if (get(h + AT_VERSION) >> 16 != 1)
+        return err_set(e, ERR_UNSUPPORTED, "%s: a VDI of version %" PRIu32 ".%" PRIu32,
+                       b->name, get(h + AT_VERSION) >> 16, get(h + AT_VERSION) & 0xffff);
+    if (get(h + AT_TYPE) != TYPE_DYNAMIC && get(h + AT_TYPE) != TYPE_STATIC)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: a VDI of type %" PRIu32 " (a snapshot): clone it with "
+                       "VBoxManage clonemedium first",
+                       b->name, get(h + AT_TYPE));
+    if (get(h + AT_SECTOR_SIZE) != SECTOR_BYTES || get(h + AT_BLOCK_EXTRA))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: a VDI with sectors of %" PRIu32 " bytes and %" PRIu32
+                       " more at each block",
+                       b->name, get(h + AT_SECTOR_SIZE), get(h + AT_BLOCK_EXTRA));
+    return 0;
+}
+
+static int check_blocks(const struct blob *b, const struct blocks *k, uint32_t entries,
+                        struct err *e)
+{
+    if (k->size_bytes == 0 || k->size_bytes > MAX_BYTES || k->block_bytes < 4096 ||
+        k->block_bytes > 256u << 20 || (k->block_bytes & (k->block_bytes - 1)))
+        return err_set(e, ERR_INPUT,
+                       "%s: a VDI of a disk of %" PRIu64 " bytes in blocks of %" PRIu64
+                       ": its header is damaged",
+                       b->name, k->size_bytes, k->block_bytes);
+    if (k->origin < HEADER_BYTES)
+        return err_set(e, ERR_INPUT,
+                       "%s: its data begins at byte %" PRIu64
+                       ": the header of the VDI is damaged",
+                       b->name, k->origin);
+    if (k->n_blocks > entries)
+        return err_set(e, ERR_INPUT,
+                       "%s: a table of %" PRIu32 " blocks, where the disk has %" PRIu64
+                       ": the header of the VDI is damaged",
+                       b->name, entries, k->n_blocks);
+    if (k->table_at < HEADER_BYTES || k->table_at > b->len ||
+        k->table_len > b->len - k->table_at)
+        return err_set(e, ERR_INPUT,
+                       "%s: the table of blocks (%" PRIu64 " bytes at byte %" PRIu64
+                       ") does not lie inside the file of %" PRIu64
+                       " bytes: it is truncated or damaged",
+                       b->name, k->table_len, k->table_at, b->len);
+    return 0;
+}
+
+int vdi_open(const struct blob *b, struct source **ret, struct err *e)
+{
+    struct blocks k = {.format = "vdi", .entry_bytes = 4, .place = vdi_place};
+    unsigned char h[HEADER_BYTES];
+
+    if (b->len < sizeof h)
+        return err_set(e, ERR_INPUT, "%s is too short for a VDI", b->name);
+    if (blob_read(b, h, sizeof h, 0, e) < 0 || check_kind(b, h, e) < 0)
+        return -1;
+    memcpy(&k.size_bytes, h + AT_SIZE, 8);
+    k.size_bytes = le64toh(k.size_bytes);
+    if (k.size_bytes <= MAX_BYTES) /* else refused below; some are no whole sectors */
+        k.size_bytes = (k.size_bytes + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
+    k.block_bytes = get(h + AT_BLOCK_SIZE);
+    k.n_blocks = k.block_bytes ? (k.size_bytes - 1) / k.block_bytes + 1 : 0;
+    k.table_at = get(h + AT_TABLE);
+    k.table_len = k.n_blocks * k.entry_bytes;
+    k.origin = k.first_data = get(h + AT_DATA);
+    if (check_blocks(b, &k, get(h + AT_BLOCKS), e) < 0)
+        return -1;
+    return blocks_open(b, &k, ret, e);
+}
