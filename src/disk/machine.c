@@ -20,15 +20,19 @@ int machine_new(const char *name, struct machine **ret, struct err *e)
     return 0;
 }
 
+static void disk_release(struct machine_disk *d)
+{
+    source_free(d->source);
+    free(d->name);
+    free(d->origin);
+}
+
 void machine_free(struct machine *m)
 {
     if (!m)
         return;
-    vec_foreach (d, &m->disks) {
-        source_free(d->source);
-        free(d->name);
-        free(d->origin);
-    }
+    vec_foreach (d, &m->disks)
+        disk_release(d);
     vec_foreach (n, &m->nics) {
         free(n->mac);
         free(n->model);
@@ -39,6 +43,17 @@ void machine_free(struct machine *m)
     free(m->guest_id);
     free(m->name);
     free(m);
+}
+
+void machine_keep_disk(struct machine *m, size_t i)
+{
+    struct machine_disk kept = m->disks.v[i];
+
+    for (size_t k = 0; k < m->disks.n; k++)
+        if (k != i)
+            disk_release(&m->disks.v[k]);
+    m->disks.v[0] = kept;
+    m->disks.n = 1;
 }
 
 static int list_disks(const struct machine *m, const char *what, const char *disk,

@@ -50,6 +50,9 @@ DEFINE_AUTO_PTR(struct machine, machine_free)
 int machine_disk_find(const struct machine *m, const char *what, const char *disk,
                       size_t *ret, struct err *e) err_warn_unused;
 
+/* The machine keeps that disk alone. */
+void machine_keep_disk(struct machine *m, size_t i);
+
 const char *firmware_name(enum firmware f); /* "bios", "uefi", "unknown" */
 
 /* For --json, plans and the journal: names, sizes and hardware, not the sources. The

@@ -23,21 +23,6 @@ void flow_source_close(struct flow_source *s)
 
 /* ---- recovery points ---- */
 
-/* The machine keeps that disk alone. */
-static void keep_disk(struct machine *m, size_t keep)
-{
-    struct machine_disk kept = m->disks.v[keep];
-
-    for (size_t i = 0; i < m->disks.n; i++)
-        if (i != keep) {
-            source_free(m->disks.v[i].source);
-            free(m->disks.v[i].name);
-            free(m->disks.v[i].origin);
-        }
-    m->disks.v[0] = kept;
-    m->disks.n = 1;
-}
-
 enum which_disks { EVERY_DISK, ONE_DISK };
 
 static int open_point(const struct source_spec *spec, const char *vm, const char *disk,
@@ -70,7 +55,7 @@ static int open_point(const struct source_spec *spec, const char *vm, const char
     if (disk || which == ONE_DISK) {
         if (machine_disk_find(ret->machine, vm, disk, &ret->point_disk, e) < 0)
             return -1;
-        keep_disk(ret->machine, ret->point_disk);
+        machine_keep_disk(ret->machine, ret->point_disk);
     }
     ret->pinned = str_fmt(e, "%s%s%s", exact, disk ? "#" : "", disk ? disk : "");
     return ret->pinned ? 0 : -1;
@@ -104,28 +89,6 @@ static struct image_options image_options_of(const struct source_spec *spec)
                                   .note_ctx = spec->note_ctx};
 }
 
-static int open_image_disk(const struct source_spec *spec, const char *disk,
-                           const struct cancel *cancel, struct flow_source *ret,
-                           struct err *e)
-{
-    struct image_options opt = image_options_of(spec);
-    auto_source struct source *s = NULL;
-    struct machine_disk d = {0};
-
-    if (reader_open_disk(spec->source, disk, &opt, cancel, &s, e) < 0 ||
-        machine_new(spec->source, &ret->machine, e) < 0)
-        return -1;
-    d.name = str_dup(s->desc, e);
-    d.size_bytes = s->size_bytes;
-    d.source = s;
-    if (!d.name || vec_push(&ret->machine->disks, d, e) < 0) {
-        free(d.name);
-        return -1;
-    }
-    take_ptr(s);
-    return 0;
-}
-
 int flow_source_open(const struct source_spec *spec, const struct cancel *cancel,
                      struct flow_source *ret, struct err *e)
 {
@@ -141,8 +104,12 @@ int flow_source_open_disk(const struct source_spec *spec, const char *disk,
                           const struct cancel *cancel, struct flow_source *ret,
                           struct err *e)
 {
+    struct image_options opt = image_options_of(spec);
+
     if (source_is_point(spec))
         return open_point_of(spec, disk, ONE_DISK, cancel, ret, e);
     ret->pinned = str_dup(spec->source, e);
-    return ret->pinned ? open_image_disk(spec, disk, cancel, ret, e) : -1;
+    return ret->pinned
+               ? reader_open_disk(spec->source, disk, &opt, cancel, &ret->machine, e)
+               : -1;
 }

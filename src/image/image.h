@@ -53,11 +53,12 @@ struct image_options {
 int image_open(const char *path_or_uri, const struct image_options *opt,
                struct machine **ret, struct err *e) err_warn_unused;
 
-/* One disk of it. `disk` is its number, counting from 1, or its name; NULL: the text
- * after '#' in path_or_uri when no file is called that, else the only disk there is
- * (ERR_USAGE lists the disks when there are several). Other disks are not opened. */
+/* The machine with one of its disks. `disk` is its number, counting from 1, or its name;
+ * NULL: the text after '#' in path_or_uri when no file is called that, else the only disk
+ * there is (ERR_USAGE lists the disks when there are several). Other disks are not
+ * opened. */
 int image_open_disk(const char *path_or_uri, const char *disk,
-                    const struct image_options *opt, struct source **ret,
+                    const struct image_options *opt, struct machine **ret,
                     struct err *e) err_warn_unused;
 
 /* The digests that an OVF package's manifest (.mf) claims. A source without a manifest

@@ -344,27 +344,27 @@ static int split_fragment(const char *arg, const char *disk, char **ret_path,
 }
 
 int image_open_disk(const char *path_or_uri, const char *disk,
-                    const struct image_options *opt, struct source **ret, struct err *e)
+                    const struct image_options *opt, struct machine **ret, struct err *e)
 {
-    auto_machine struct machine *list = NULL, *m = NULL;
+    auto_machine struct machine *m = NULL;
     auto_free char *path = NULL;
     size_t i;
 
     if (split_fragment(path_or_uri, disk, &path, &disk, e) < 0)
         return -1;
     /* Once for the names (no disk of a description is opened), once for the disk. */
-    if (open_path(path, opt, IMAGE_NO_DISKS, &list, e) < 0 ||
-        machine_disk_find(list, path, disk, &i, e) < 0)
+    if (open_path(path, opt, IMAGE_NO_DISKS, &m, e) < 0 ||
+        machine_disk_find(m, path, disk, &i, e) < 0)
         return -1;
-    if (!list->disks.v[i].source) {
+    if (!m->disks.v[i].source) {
+        machine_free(take_ptr(m));
         if (open_path(path, opt, i, &m, e) < 0)
             return -1;
-    } else {
-        m = take_ptr(list);
     }
     /* A description that changed between the two readings. */
     if (i >= m->disks.n || !m->disks.v[i].source)
         return err_set(e, ERR_BUSY, "%s was changed while it was opened", path);
-    *ret = take_ptr(m->disks.v[i].source);
+    machine_keep_disk(m, i);
+    *ret = take_ptr(m);
     return 0;
 }

@@ -186,7 +186,7 @@ int reader_open(const char *path_or_uri, const struct image_options *opt,
 
 int reader_open_disk(const char *path_or_uri, const char *disk,
                      const struct image_options *opt, const struct cancel *cancel,
-                     struct source **ret, struct err *e)
+                     struct machine **ret, struct err *e)
 {
     struct image_options raw = as_raw(opt);
     auto_machine struct machine *m = NULL;
@@ -200,7 +200,7 @@ int reader_open_disk(const char *path_or_uri, const char *disk,
     if (m->disks.n != 1)
         return err_set(e, ERR_FAILED, "%s: the reader told of %zu disks", path_or_uri,
                        m->disks.n);
-    *ret = take_ptr(m->disks.v[0].source);
+    *ret = take_ptr(m);
     return 0;
 }
 

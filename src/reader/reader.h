@@ -1,6 +1,6 @@
 /* Images that were made by somebody else, read in a process of their own.
  *
- * OVA, OVF, VMX, VMDK, VHDX, qcow2, VHD and VDI are opened, parsed and decoded by
+ * OVA, OVF, VMX, VMDK, VHDX, VHD, qcow2 and VDI are opened, parsed and decoded by
  * hotadd-reader, a child without credentials, which can open no file but those in the
  * source's folder, reach no network and change nothing (sandbox.h). What it says is
  * checked as what a file says is: a reader that was taken over can give wrong bytes of
@@ -22,7 +22,7 @@ int reader_open(const char *path_or_uri, const struct image_options *opt,
                 struct err *e) err_warn_unused;
 int reader_open_disk(const char *path_or_uri, const char *disk,
                      const struct image_options *opt, const struct cancel *cancel,
-                     struct source **ret, struct err *e) err_warn_unused;
+                     struct machine **ret, struct err *e) err_warn_unused;
 
 /* Compares the files of an OVF package with its manifest, if there is one. ERR_INPUT
  * names the first bad file in the manifest's order. Reports progress from the calling

@@ -253,11 +253,35 @@ UNUSED_OK void kit_compare(struct source *s, const char *raw_name)
     kit_compare_ranges(s, raw_name, 50);
 }
 
+/* The only disk of a machine, which is freed. */
+UNUSED_OK struct source *kit_source(struct machine *m)
+{
+    struct source *s = m->disks.v[0].source;
+
+    assert_int_equal(m->disks.n, 1);
+    m->disks.v[0].source = NULL;
+    machine_free(m);
+    return s;
+}
+
+/* image_open_disk(), for its source. */
+UNUSED_OK int kit_open_as(const char *path_or_uri, const char *disk,
+                          const struct image_options *opt, struct source **ret,
+                          struct err *e)
+{
+    struct machine *m;
+
+    if (image_open_disk(path_or_uri, disk, opt, &m, e) < 0)
+        return -1;
+    *ret = kit_source(m);
+    return 0;
+}
+
 /* The only disk at a path in the scratch folder, or the one named. */
 UNUSED_OK int kit_open(const char *name, const char *disk, struct source **ret,
                        struct err *e)
 {
-    return image_open_disk(kit_path(name), disk, NULL, ret, e);
+    return kit_open_as(kit_path(name), disk, NULL, ret, e);
 }
 
 /* Opens and reads all of it; the first error. */

@@ -199,10 +199,10 @@ static void test_format_must_agree_with_the_content(void **state)
     struct source *s = NULL;
 
     kit_random_disk("r.img", 1 << 20);
-    assert_fails(image_open_disk(kit_path("r.img"), NULL, &opt, &s, e), ERR_INPUT,
+    assert_fails(kit_open_as(kit_path("r.img"), NULL, &opt, &s, e), ERR_INPUT,
                  "not a qcow2 image");
     opt.format = "floppy";
-    assert_fails(image_open_disk(kit_path("r.img"), NULL, &opt, &s, e), ERR_USAGE,
+    assert_fails(kit_open_as(kit_path("r.img"), NULL, &opt, &s, e), ERR_USAGE,
                  "unknown image format \"floppy\"");
 }
 
@@ -240,12 +240,12 @@ static int open_uri(const char *sock, const char *export, struct source **ret,
 
     snprintf(uri, sizeof uri, "nbd+unix:///%s?socket=%s", export, kit_path(sock));
     for (unsigned i = 0; i < 100; i++) {
-        if (image_open_disk(uri, NULL, NULL, ret, e) == 0)
+        if (kit_open_as(uri, NULL, NULL, ret, e) == 0)
             return 0;
         if (cancel_sleep_ns(NULL, 50 * NS_PER_MS, e) < 0)
             break;
     }
-    return image_open_disk(uri, NULL, NULL, ret, e);
+    return kit_open_as(uri, NULL, NULL, ret, e);
 }
 
 static void serve(struct child *c, const char *const *argv)
@@ -320,11 +320,10 @@ static void test_nobody_listening_is_an_error(void **state)
 {
     struct source *s = NULL;
 
-    assert_fails(
-        image_open_disk("nbd+unix:///?socket=/nonexistent/sock", NULL, NULL, &s, e),
-        ERR_NETWORK, "cannot connect");
-    assert_fails(image_open_disk("http://example/disk.vmdk", NULL, NULL, &s, e),
-                 ERR_USAGE, "are the URIs that are read");
+    assert_fails(kit_open_as("nbd+unix:///?socket=/nonexistent/sock", NULL, NULL, &s, e),
+                 ERR_NETWORK, "cannot connect");
+    assert_fails(kit_open_as("http://example/disk.vmdk", NULL, NULL, &s, e), ERR_USAGE,
+                 "are the URIs that are read");
 }
 
 /* -------------------------------------------------------------------------- raw */
@@ -346,7 +345,7 @@ static void test_raw_of_odd_size_only_when_said(void **state)
 
     kit_random_disk("odd.raw", 1000001);
     assert_fails(kit_open("odd.raw", NULL, &s, e), ERR_INPUT, "no multiple of 512");
-    assert_ok(image_open_disk(kit_path("odd.raw"), NULL, &opt, &s, e));
+    assert_ok(kit_open_as(kit_path("odd.raw"), NULL, &opt, &s, e));
     kit_compare(s, "odd.raw");
 }
 

@@ -3,7 +3,7 @@
 
 #include <endian.h>
 
-#define SIZE (37 * 1048576ull + 512 * 3)
+#define SIZE (11 * 1048576ull + 512 * 3)
 
 /* q.raw in q.qcow2, with those creation options; compressed when asked for. */
 static void make(const char *options, uint64_t size, bool compressed)

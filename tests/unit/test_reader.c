@@ -46,7 +46,12 @@ static pid_t find_reader(void)
 
 static int open_here(const char *name, struct source **ret, struct err *e)
 {
-    return reader_open_disk(kit_path(name), NULL, NULL, NULL, ret, e);
+    struct machine *m;
+
+    if (reader_open_disk(kit_path(name), NULL, NULL, NULL, &m, e) < 0)
+        return -1;
+    *ret = kit_source(m);
+    return 0;
 }
 
 static void test_every_unit_comes_through(void **state)
@@ -153,7 +158,7 @@ static void test_errors_are_the_readers_own(void **state)
         auto_source struct source *s = NULL;
         struct err here, there;
 
-        assert_int_equal(image_open_disk(kit_path(names[i]), NULL, NULL, &s, &here), -1);
+        assert_int_equal(kit_open_as(kit_path(names[i]), NULL, NULL, &s, &here), -1);
         assert_int_equal(open_here(names[i], &s, &there), -1);
         assert_int_equal(there.kind, here.kind);
         assert_string_equal(there.msg, here.msg);
@@ -277,14 +282,14 @@ static void test_it_knows_no_secret(void **state)
 
 static void test_a_stop_ends_it(void **state)
 {
-    auto_source struct source *s = NULL;
+    struct machine *m = NULL;
     struct cancel c;
 
     kit_need("qemu-img");
     make_vmdk("disk.vmdk", "subformat=monolithicSparse");
     assert_ok(cancel_init(&c, e));
     cancel_request(&c);
-    assert_fails(reader_open_disk(kit_path("disk.vmdk"), NULL, NULL, &c, &s, e),
+    assert_fails(reader_open_disk(kit_path("disk.vmdk"), NULL, NULL, &c, &m, e),
                  ERR_CANCELLED, "");
     cancel_release(&c);
     assert_int_equal(find_reader(), 0);

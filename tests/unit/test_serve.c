@@ -12,7 +12,7 @@ static int open_served(const struct image_server *s, size_t i, struct source **r
     char uri[400];
 
     snprintf(uri, sizeof uri, "nbd+unix:///?socket=%s", image_server_socket(s, i));
-    return image_open_disk(uri, NULL, NULL, ret, e);
+    return kit_open_as(uri, NULL, NULL, ret, e);
 }
 
 static void make_vm(void)
@@ -130,7 +130,7 @@ static void test_servers_end_when_we_are_killed(void **state)
     assert_true(read(pipe_fds[0], path, sizeof path - 1) > 0);
     snprintf(uri, sizeof uri, "nbd+unix:///?socket=%s", path);
     for (unsigned i = 0; i < 100 && r == 0; i++) {
-        r = image_open_disk(uri, NULL, NULL, &a, &e);
+        r = kit_open_as(uri, NULL, NULL, &a, &e);
         if (r == 0) {
             source_free(take_ptr(a));
             if (cancel_sleep_ns(NULL, 50 * NS_PER_MS, &e) < 0)

@@ -97,26 +97,6 @@ static int confine(const struct request *rq, struct err *e)
 
 /* ---- open ---- */
 
-static int open_one(const struct request *rq, struct machine **ret, struct err *e)
-{
-    auto_machine struct machine *m = NULL;
-    auto_source struct source *s = NULL;
-    struct machine_disk d = {0};
-
-    if (image_open_disk(rq->path, rq->disk, &rq->opt, &s, e) < 0 ||
-        machine_new(rq->path, &m, e) < 0)
-        return -1;
-    d = (struct machine_disk){
-        .name = str_dup(s->desc, e), .size_bytes = s->size_bytes, .source = s};
-    if (!d.name || vec_push(&m->disks, d, e) < 0) {
-        free(d.name);
-        return -1;
-    }
-    take_ptr(s);
-    *ret = take_ptr(m);
-    return 0;
-}
-
 /* The file's own bytes are the disk: there is nothing to parse. */
 static bool is_plain(const struct request *rq, const struct machine *m)
 {
@@ -130,8 +110,9 @@ static bool is_plain(const struct request *rq, const struct machine *m)
 static int open_and_serve(const struct request *rq, json_t **result, struct err *e)
 {
     static struct machine *machine; /* served until the end */
-    int r = str_eq(rq->op, "open") ? image_open(rq->path, &rq->opt, &machine, e)
-                                   : open_one(rq, &machine, e);
+    int r = str_eq(rq->op, "open")
+                ? image_open(rq->path, &rq->opt, &machine, e)
+                : image_open_disk(rq->path, rq->disk, &rq->opt, &machine, e);
     json_t *j;
 
     if (r < 0)
