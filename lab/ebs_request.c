@@ -6,9 +6,9 @@
 #include "lab/refuse.h"
 
 #include "base/base64.h"
+#include "base/bytes.h"
 #include "base/str.h"
 
-#include <endian.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 
@@ -189,28 +189,14 @@ static void token_mac(const unsigned char key[EBS_KEY_BYTES], const char *purpos
     memcpy(out, sum, MAC_BYTES);
 }
 
-static void put64(unsigned char *out, uint64_t v)
-{
-    v = htobe64(v);
-    memcpy(out, &v, 8);
-}
-
-static uint64_t get64(const unsigned char *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, 8);
-    return be64toh(v);
-}
-
 void ebs_token_make(const unsigned char key[EBS_KEY_BYTES], const char *purpose,
                     uint64_t number, int64_t expires_s, char out[EBS_TOKEN_LEN])
 {
     unsigned char raw[TOKEN_BYTES];
     auto_buf struct buf text = BUF_INIT;
 
-    put64(raw, number);
-    put64(raw + 8, (uint64_t)expires_s);
+    be64_put(raw, number);
+    be64_put(raw + 8, (uint64_t)expires_s);
     token_mac(key, purpose, raw, raw + 16);
     base64_encode(raw, sizeof raw, &text);
     snprintf(out, EBS_TOKEN_LEN, "%s", buf_str(&text));
@@ -228,9 +214,9 @@ bool ebs_token_check(const unsigned char key[EBS_KEY_BYTES], const char *purpose
         return false;
     token_mac(key, purpose, (unsigned char *)raw.data, mac);
     if (CRYPTO_memcmp(mac, raw.data + 16, MAC_BYTES) != 0 ||
-        (int64_t)get64((unsigned char *)raw.data + 8) <= now_s)
+        (int64_t)be64_at((unsigned char *)raw.data + 8) <= now_s)
         return false;
-    *ret_number = get64((unsigned char *)raw.data);
+    *ret_number = be64_at((unsigned char *)raw.data);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "lab/helper.h"
 
 #include "base/auto.h"
+#include "base/bytes.h"
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/io.h"
@@ -273,22 +274,6 @@ static const unsigned char esp_guid[16] = {0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8,
 static const unsigned char bios_guid[16] = {'H', 'a', 'h', '!', 'I', 'd', 'o', 'n',
                                             't', 'N', 'e', 'e', 'd', 'E', 'F', 'I'};
 static const unsigned char no_guid[16];
-
-static uint32_t le32_at(const unsigned char *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le32toh(v);
-}
-
-static uint64_t le64_at(const unsigned char *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
 
 static bool read_sector(int fd, uint64_t sector, unsigned char out[SECTOR])
 {

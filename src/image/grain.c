@@ -1,7 +1,8 @@
 /* Decoding compressed grains; see grain.h. */
 #include "image/grain.h"
 
-#include <endian.h>
+#include "base/bytes.h"
+
 #include <inttypes.h>
 #include <libdeflate.h>
 #include <string.h>
@@ -50,10 +51,8 @@ int grain_decode(struct unpack_tools *t, const uint8_t *in, uint64_t in_len,
                        ": the file ends, or the next grain begins, inside a grain's "
                        "marker: the file is truncated or damaged",
                        name, at);
-    memcpy(&lba, in, sizeof lba);
-    memcpy(&len, in + 8, sizeof len);
-    lba = le64toh(lba);
-    len = le32toh(len);
+    lba = le64_at(in);
+    len = le32_at(in + 8);
     if (check_marker(lba, len, in_len, sector, out_len, name, at, e) < 0)
         return -1;
     r = libdeflate_zlib_decompress_ex(t->inflate, in + GRAIN_MARKER_BYTES, len, out,

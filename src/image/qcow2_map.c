@@ -4,6 +4,7 @@
  * memory does not grow with the disk. */
 #include "image/qcow2.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
 #include <endian.h>
@@ -22,22 +23,6 @@
 enum { DIRTY = 1, CORRUPT = 2, DATA_FILE = 4, COMPRESSION = 8, EXTENDED_L2 = 16 };
 
 /* ---- the header ---- */
-
-static uint32_t be32_at(const unsigned char *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof v);
-    return be32toh(v);
-}
-
-static uint64_t be64_at(const unsigned char *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return be64toh(v);
-}
 
 #define FLATTEN "flatten it first: qemu-img convert -O qcow2 IN OUT"
 

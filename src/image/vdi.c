@@ -3,7 +3,8 @@
  * docs/formats/vdi.md lists every rule. */
 #include "image/blocks.h"
 
-#include <endian.h>
+#include "base/bytes.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -28,18 +29,10 @@ enum {
     AT_BLOCKS = 0x180,
 };
 
-static uint32_t get(const unsigned char *at)
-{
-    uint32_t v;
-
-    memcpy(&v, at, sizeof v);
-    return le32toh(v);
-}
-
 static int vdi_place(const struct blocks *k, const struct blob *b, uint64_t i,
                      const void *entry, uint64_t *ret, struct err *e)
 {
-    uint32_t v = get(entry);
+    uint32_t v = le32_at(entry);
 
     *ret = v == NO_BLOCK || v == ZERO_BLOCK ? 0 : k->origin + v * k->block_bytes;
     return 0;
@@ -47,19 +40,20 @@ static int vdi_place(const struct blocks *k, const struct blob *b, uint64_t i,
 
 static int check_kind(const struct blob *b, const unsigned char *h, struct err *e)
 {
-    if (get(h + AT_VERSION) >> 16 != 1)
+    if (le32_at(h + AT_VERSION) >> 16 != 1)
         return err_set(e, ERR_UNSUPPORTED, "%s: a VDI of version %" PRIu32 ".%" PRIu32,
-                       b->name, get(h + AT_VERSION) >> 16, get(h + AT_VERSION) & 0xffff);
-    if (get(h + AT_TYPE) != TYPE_DYNAMIC && get(h + AT_TYPE) != TYPE_STATIC)
+                       b->name, le32_at(h + AT_VERSION) >> 16,
+                       le32_at(h + AT_VERSION) & 0xffff);
+    if (le32_at(h + AT_TYPE) != TYPE_DYNAMIC && le32_at(h + AT_TYPE) != TYPE_STATIC)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: a VDI of type %" PRIu32 " (a snapshot): clone it with "
                        "VBoxManage clonemedium first",
-                       b->name, get(h + AT_TYPE));
-    if (get(h + AT_SECTOR_SIZE) != SECTOR_BYTES || get(h + AT_BLOCK_EXTRA))
+                       b->name, le32_at(h + AT_TYPE));
+    if (le32_at(h + AT_SECTOR_SIZE) != SECTOR_BYTES || le32_at(h + AT_BLOCK_EXTRA))
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: a VDI with sectors of %" PRIu32 " bytes and %" PRIu32
                        " more at each block",
-                       b->name, get(h + AT_SECTOR_SIZE), get(h + AT_BLOCK_EXTRA));
+                       b->name, le32_at(h + AT_SECTOR_SIZE), le32_at(h + AT_BLOCK_EXTRA));
     return 0;
 }
 
@@ -101,16 +95,15 @@ int vdi_open(const struct blob *b, struct source **ret, struct err *e)
         return err_set(e, ERR_INPUT, "%s is too short for a VDI", b->name);
     if (blob_read(b, h, sizeof h, 0, e) < 0 || check_kind(b, h, e) < 0)
         return -1;
-    memcpy(&k.size_bytes, h + AT_SIZE, 8);
-    k.size_bytes = le64toh(k.size_bytes);
+    k.size_bytes = le64_at(h + AT_SIZE);
     if (k.size_bytes <= MAX_BYTES) /* else refused below; some are no whole sectors */
         k.size_bytes = (k.size_bytes + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
-    k.block_bytes = get(h + AT_BLOCK_SIZE);
+    k.block_bytes = le32_at(h + AT_BLOCK_SIZE);
     k.n_blocks = k.block_bytes ? (k.size_bytes - 1) / k.block_bytes + 1 : 0;
-    k.table_at = get(h + AT_TABLE);
+    k.table_at = le32_at(h + AT_TABLE);
     k.table_len = k.n_blocks * k.entry_bytes;
-    k.origin = k.first_data = get(h + AT_DATA);
-    if (check_blocks(b, &k, get(h + AT_BLOCKS), e) < 0)
+    k.origin = k.first_data = le32_at(h + AT_DATA);
+    if (check_blocks(b, &k, le32_at(h + AT_BLOCKS), e) < 0)
         return -1;
     return blocks_open(b, &k, ret, e);
 }

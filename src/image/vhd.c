@@ -2,10 +2,10 @@
  * see vhd.h. Numbers in it are big-endian. */
 #include "image/vhd.h"
 
+#include "base/bytes.h"
 #include "image/blocks.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -193,10 +193,8 @@ static int open_fixed(const struct blob *b, uint64_t size, struct source **ret,
 static int vhd_place(const struct blocks *k, const struct blob *b, uint64_t i,
                      const void *entry, uint64_t *ret, struct err *e)
 {
-    uint32_t v;
+    uint32_t v = be32_at(entry);
 
-    memcpy(&v, entry, sizeof v);
-    v = be32toh(v);
     *ret = v == NO_BLOCK ? 0 : (uint64_t)v * SECTOR_BYTES + k->origin;
     return 0;
 }

@@ -1,11 +1,10 @@
 /* A VHDX (Hyper-V) as a source: what its layout says, as blocks. */
 #include "image/vhdx.h"
 
+#include "base/bytes.h"
 #include "image/blocks.h"
 
-#include <endian.h>
 #include <inttypes.h>
-#include <string.h>
 
 /* States of a block, [MS-VHDX] 2.5.1.1. What was trimmed or never defined reads as
  * zeros: that is one of the things the format allows. */
@@ -14,12 +13,9 @@ enum { NOT_PRESENT, UNDEFINED, ZERO, UNMAPPED, FULLY_PRESENT = 6 };
 static int vhdx_place(const struct blocks *k, const struct blob *b, uint64_t i,
                       const void *entry, uint64_t *ret, struct err *e)
 {
-    uint64_t v;
-    unsigned state;
+    uint64_t v = le64_at(entry);
+    unsigned state = v & 7;
 
-    memcpy(&v, entry, sizeof v);
-    v = le64toh(v);
-    state = v & 7;
     *ret = 0;
     if (state <= UNMAPPED)
         return 0;

@@ -2,9 +2,9 @@
  * nothing. Section numbers are [MS-VHDX]'s. */
 #include "image/vhdx.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
-#include <endian.h>
 #include <inttypes.h>
 
 #define HEADER_BYTES   4096u
@@ -31,22 +31,6 @@ uint32_t vhdx_crc32c(const uint8_t *p, size_t len)
         crc = crc >> 4 ^ nibbles[(crc ^ *p >> 4) & 15];
     }
     return ~crc;
-}
-
-static uint32_t le32_at(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le32toh(v);
-}
-
-static uint64_t le64_at(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
 }
 
 /* The checksum at byte 4 is of the whole structure with zeros in its place. */
@@ -80,14 +64,12 @@ static int read_head(const struct blob *b, uint64_t at, struct head *ret, struct
 {
     static const uint8_t no_guid[GUID_BYTES];
     auto_free uint8_t *p = mem_zalloc(1, HEADER_BYTES, e);
-    uint16_t version;
 
     if (!p || blob_read(b, p, HEADER_BYTES, at, e) < 0)
         return -1;
-    memcpy(&version, p + 66, sizeof version);
     *ret = (struct head){
         .sequence = le64_at(p + 8),
-        .version = le16toh(version),
+        .version = le16_at(p + 66),
         .has_log = memcmp(p + 48, no_guid, GUID_BYTES) != 0,
     };
     ret->valid = memcmp(p, "head", 4) == 0 && sum_is_right(p, HEADER_BYTES);
@@ -209,10 +191,8 @@ static const struct {
 static int find_items(const struct blob *b, const uint8_t *p, uint64_t len,
                       const uint8_t *ret[N_ITEMS], struct err *e)
 {
-    uint16_t n;
+    uint16_t n = le16_at(p + 10);
 
-    memcpy(&n, p + 10, sizeof n);
-    n = le16toh(n);
     if (memcmp(p, "metadata", 8) != 0 || n > MAX_ENTRIES)
         return err_set(e, ERR_INPUT, "%s: the metadata of the VHDX is damaged", b->name);
     for (unsigned i = 0; i < n; i++) {

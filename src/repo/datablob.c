@@ -5,6 +5,7 @@
  * out before the last. */
 #include "repo/datablob.h"
 
+#include "base/bytes.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "repo/key.h"
@@ -161,11 +162,6 @@ static int damaged(enum repo_damage_kind *ret_kind, enum repo_damage_kind kind,
     return -1;
 }
 
-static uint32_t get_le32(const unsigned char *p)
-{
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 struct head {
     enum datablob_crypt crypt;
     bool zstd;
@@ -217,7 +213,7 @@ static int open_body(struct datablob_work *w, unsigned char *raw, size_t raw_len
         return -1;
     body = raw + h->len;
     len = raw_len - h->len;
-    if (libdeflate_crc32(0, body, len) != get_le32(raw + CRC_AT))
+    if (libdeflate_crc32(0, body, len) != le32_at(raw + CRC_AT))
         return damaged(kind, REPO_DAMAGE_CRC, e, "its CRC is wrong");
     if ((h->crypt == DATABLOB_PLAIN) != (crypt == DATABLOB_PLAIN))
         return damaged(kind, REPO_DAMAGE_CRYPT, e,
@@ -343,12 +339,6 @@ int datablob_decode(struct datablob_work *w, unsigned char *raw, size_t raw_len,
 
 /* ---- encoding ---- */
 
-static void put_le32(unsigned char *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (unsigned char)(v >> 8 * i);
-}
-
 /* Bytes in the work's buffer, or 0 when it does not pay. */
 static size_t pack(struct datablob_work *w, int level, const void *data, size_t len)
 {
@@ -387,7 +377,7 @@ int datablob_encode(struct datablob_work *w, enum datablob_crypt crypt, int leve
     x.head_len = crypt == DATABLOB_ENCRYPTED ? CRYPT_HEAD_BYTES : HEAD_BYTES;
     if (crypt == DATABLOB_ENCRYPTED && encrypt(w, &x, e) < 0)
         return -1;
-    put_le32(x.head + CRC_AT, libdeflate_crc32(0, x.body, x.body_len));
+    le32_put(x.head + CRC_AT, libdeflate_crc32(0, x.body, x.body_len));
     *ret = x;
     return 0;
 }

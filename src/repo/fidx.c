@@ -3,6 +3,7 @@
  * of digests must equal the file's length. */
 #include "repo/fidx.h"
 
+#include "base/bytes.h"
 #include "base/io.h"
 #include "base/rand.h"
 #include "base/str.h"
@@ -41,21 +42,6 @@ struct fidx {
     unsigned next; /* to be replaced */
 };
 
-static uint64_t get_le64(const unsigned char *p)
-{
-    uint64_t v = 0;
-
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
-static void put_le64(unsigned char *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (unsigned char)(v >> 8 * i);
-}
-
 static uint64_t n_chunks(uint64_t size_bytes, uint64_t chunk_bytes)
 {
     return size_bytes / chunk_bytes + (size_bytes % chunk_bytes != 0);
@@ -64,7 +50,7 @@ static uint64_t n_chunks(uint64_t size_bytes, uint64_t chunk_bytes)
 int fidx_parse_header(const unsigned char h[FIDX_HEADER_BYTES], uint64_t file_bytes,
                       struct fidx_header *ret, struct err *e)
 {
-    uint64_t size = get_le64(h + 64), chunk = get_le64(h + 72), n;
+    uint64_t size = le64_at(h + 64), chunk = le64_at(h + 72), n;
 
     if (memcmp(h, magic, sizeof magic) != 0)
         return err_set(e, ERR_INPUT, "not a fixed index");
@@ -392,10 +378,10 @@ int fidx_writer_finish(struct fidx_writer *w, unsigned char ret_csum[SHA256_BYTE
     rand_bytes(h + 8, 16);
     h[14] = (unsigned char)((h[14] & 0x0f) | 0x40); /* version 4, variant 1 */
     h[16] = (unsigned char)((h[16] & 0x3f) | 0x80);
-    put_le64(h + 24, (uint64_t)time(NULL));
+    le64_put(h + 24, (uint64_t)time(NULL));
     memcpy(h + 32, sum, SHA256_BYTES);
-    put_le64(h + 64, w->size_bytes);
-    put_le64(h + 72, w->chunk_bytes);
+    le64_put(h + 64, w->size_bytes);
+    le64_put(h + 72, w->chunk_bytes);
     if (io_pwrite_full(w->fd, h, sizeof h, 0, w->what, e) < 0)
         return -1;
     memcpy(ret_csum, sum, SHA256_BYTES);

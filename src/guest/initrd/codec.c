@@ -7,6 +7,7 @@
  * zstd. */
 #include "guest/initrd/codec.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
 #include <bzlib.h>
@@ -190,12 +191,6 @@ static int unpack_zstd(const uint8_t *in, size_t len, uint8_t *out, codec_sink s
     return s < 0 ? -1 : 0;
 }
 
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
-
 static void put_le32(struct buf *b, uint32_t v)
 {
     const uint8_t bytes[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
@@ -221,7 +216,7 @@ static enum lz4_part lz4_part(const uint8_t *in, size_t len, size_t at,
             }
         return LZ4_END;
     }
-    size = le32(in + at);
+    size = le32_at(in + at);
     if (size == LZ4_MAGIC)
         return LZ4_RESTART;
     if (!size)
@@ -244,7 +239,7 @@ static int unpack_lz4(const uint8_t *in, size_t len, codec_sink sink, void *ctx,
     size_t at = 4;
     int n, s = 0;
 
-    if (len < 4 || le32(in) != LZ4_MAGIC)
+    if (len < 4 || le32_at(in) != LZ4_MAGIC)
         return bad_stream(e, "lz4", 0, "not the legacy magic, the only one Linux reads");
     if (!(out = malloc(LZ4_BLOCK_MAX)))
         return err_nomem(e);

@@ -2,6 +2,7 @@
  * disk's size; chains and counts are bounded. */
 #include "guest/storage/storage.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -9,17 +10,6 @@
 #define SECTOR      512u
 #define MAX_LOGICAL 60
 #define MAX_GPT     256
-
-static uint32_t le32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
-
-static uint64_t le64(const unsigned char *p)
-{
-    return le32(p) | (uint64_t)le32(p + 4) << 32;
-}
 
 static bool extended(uint8_t type)
 {
@@ -41,8 +31,8 @@ static struct partition from_entry(const unsigned char *x, uint64_t base, uint32
 {
     struct partition p = {
         .number = number,
-        .offset_bytes = (base + le32(x + 8)) * SECTOR,
-        .size_bytes = (uint64_t)le32(x + 12) * SECTOR,
+        .offset_bytes = (base + le32_at(x + 8)) * SECTOR,
+        .size_bytes = (uint64_t)le32_at(x + 12) * SECTOR,
         .active = x[0] == 0x80,
         .mbr_type = x[4],
         .esp = x[4] == 0xef,
@@ -74,10 +64,10 @@ static int logical(struct storage_disk *d, uint64_t first, uint32_t signature,
         s = (const unsigned char *)b.data;
         if (b.len < SECTOR || s[510] != 0x55 || s[511] != 0xaa)
             return 0;
-        if (s[446 + 4] && le32(s + 446 + 12) &&
+        if (s[446 + 4] && le32_at(s + 446 + 12) &&
             add(d, from_entry(s + 446, at, 5 + i, signature), e) < 0)
             return -1;
-        next = le32(s + 462 + 8);
+        next = le32_at(s + 462 + 8);
         if (!extended(s[462 + 4]) || !next)
             return 0;
         at = first + next;
@@ -89,13 +79,13 @@ static int logical(struct storage_disk *d, uint64_t first, uint32_t signature,
 static int read_mbr(struct storage_disk *d, const unsigned char *s, sector_read_fn read,
                     void *ctx, struct err *e)
 {
-    uint32_t signature = le32(s + 440);
+    uint32_t signature = le32_at(s + 440);
 
     d->table = "msdos";
     for (uint32_t i = 0; i < 4; i++) {
         const unsigned char *x = s + 446 + 16 * i;
 
-        if (x[4] && le32(x + 12) && add(d, from_entry(x, 0, i + 1, signature), e) < 0)
+        if (x[4] && le32_at(x + 12) && add(d, from_entry(x, 0, i + 1, signature), e) < 0)
             return -1;
     }
     for (size_t i = 0; i < d->partitions.n; i++)
@@ -118,7 +108,7 @@ static const unsigned char guid_ldm[16] = {0xa0, 0x60, 0x9b, 0xaf, 0x31, 0x14,
 
 static void guid_text(const unsigned char *g, char *out, size_t len)
 {
-    snprintf(out, len, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", le32(g),
+    snprintf(out, len, "%08x-%04x-%04x-%02x%02x-%02x%02x%02x%02x%02x%02x", le32_at(g),
              g[4] | g[5] << 8, g[6] | g[7] << 8, g[8], g[9], g[10], g[11], g[12], g[13],
              g[14], g[15]);
 }
@@ -137,9 +127,9 @@ static int read_gpt(struct storage_disk *d, sector_read_fn read, void *ctx, stru
     h = (const unsigned char *)head.data;
     if (head.len < SECTOR || memcmp(h, "EFI PART", 8) != 0)
         return err_set(e, ERR_INPUT, "%s: the GPT header is damaged", d->device);
-    lba = le64(h + 72);
-    count = le32(h + 80);
-    each = le32(h + 84);
+    lba = le64_at(h + 72);
+    count = le32_at(h + 80);
+    each = le32_at(h + 84);
     if (each < 128 || each > 4096 || each % 8 || lba > d->size_bytes / SECTOR)
         return err_set(e, ERR_INPUT, "%s: the GPT header is damaged", d->device);
     if (count > MAX_GPT)
@@ -150,7 +140,7 @@ static int read_gpt(struct storage_disk *d, sector_read_fn read, void *ctx, stru
         return -1;
     for (uint32_t i = 0; i < count && ((size_t)i + 1) * each <= table.len; i++) {
         const unsigned char *x = (const unsigned char *)table.data + (size_t)i * each;
-        uint64_t first = le64(x + 32), last = le64(x + 40);
+        uint64_t first = le64_at(x + 32), last = le64_at(x + 40);
 
         if (!memcmp(x, zero, 16))
             continue;

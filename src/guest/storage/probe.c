@@ -1,16 +1,11 @@
 /* File systems by their superblocks, and the collection of volumes; see storage.h. */
 #include "guest/storage/storage.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 
 #include <string.h>
 #include <strings.h>
-
-static uint32_t le32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
 
 static void set_uuid(struct fs_facts *f, const unsigned char *u)
 {
@@ -51,8 +46,8 @@ static bool probe_ext(const unsigned char *d, size_t len, struct fs_facts *f)
 
     if (len < 2048 || s[56] != 0x53 || s[57] != 0xef)
         return false;
-    compat = le32(s + 92);
-    incompat = le32(s + 96);
+    compat = le32_at(s + 92);
+    incompat = le32_at(s + 96);
     if (incompat & 0x8)
         return false; /* an external journal */
     set_type(f, incompat & ~0x3fu ? "ext4" : compat & 0x4 ? "ext3" : "ext2");
@@ -73,7 +68,7 @@ static bool probe_boot_sector(const unsigned char *d, size_t len, struct fs_fact
     }
     if (!memcmp(d + 3, "NTFS    ", 8)) {
         set_type(f, "ntfs");
-        snprintf(f->uuid, sizeof f->uuid, "%08X%08X", le32(d + 76), le32(d + 72));
+        snprintf(f->uuid, sizeof f->uuid, "%08X%08X", le32_at(d + 76), le32_at(d + 72));
         return true;
     }
     if (d[510] != 0x55 || d[511] != 0xaa)
@@ -81,7 +76,7 @@ static bool probe_boot_sector(const unsigned char *d, size_t len, struct fs_fact
     bool fat32 = !memcmp(d + 82, "FAT32   ", 8), fat = !memcmp(d + 54, "FAT1", 4);
     if (!fat32 && !fat)
         return false;
-    uint32_t serial = le32(d + (fat32 ? 67 : 39));
+    uint32_t serial = le32_at(d + (fat32 ? 67 : 39));
     set_type(f, "vfat");
     snprintf(f->uuid, sizeof f->uuid, "%04X-%04X", serial >> 16, serial & 0xffff);
     if (memcmp(d + (fat32 ? 71 : 43), "NO NAME", 7) != 0)
@@ -106,8 +101,8 @@ static bool probe_containers(const unsigned char *d, size_t len, struct fs_facts
             set_type(f, "LVM2_member");
             return true;
         }
-    if ((len >= 4 && le32(d) == 0xa92b4efc) ||
-        (len >= 4100 && le32(d + 4096) == 0xa92b4efc)) {
+    if ((len >= 4 && le32_at(d) == 0xa92b4efc) ||
+        (len >= 4100 && le32_at(d + 4096) == 0xa92b4efc)) {
         set_type(f, "linux_raid_member");
         return true;
     }
@@ -166,7 +161,7 @@ bool md_at_end(const void *data, size_t len)
 {
     const unsigned char *d = data;
 
-    return len >= 4 && le32(d) == 0xa92b4efc;
+    return len >= 4 && le32_at(d) == 0xa92b4efc;
 }
 
 void storage_release(struct storage *s)

@@ -4,6 +4,7 @@
  * a hive is replayed as a whole or not at all. */
 #include "guest/windows/hivelog.h"
 
+#include "base/bytes.h"
 #include "base/vec.h"
 #include "guest/windows/hive.h"
 
@@ -17,30 +18,13 @@
 /* Largest difference of sequence numbers that is taken for order, not for wrapping. */
 #define HALF 0x80000000u
 
-static uint32_t le32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
-
-static uint64_t le64(const unsigned char *p)
-{
-    return le32(p) | (uint64_t)le32(p + 4) << 32;
-}
-
-static void put32(unsigned char *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (unsigned char)(v >> 8 * i);
-}
-
 uint32_t hivelog_checksum(const void *base_block)
 {
     const unsigned char *p = base_block;
     uint32_t x = 0;
 
     for (size_t i = 0; i < 508; i += 4)
-        x ^= le32(p + i);
+        x ^= le32_at(p + i);
     return x == UINT32_MAX ? UINT32_MAX - 1 : x == 0 ? 1 : x;
 }
 
@@ -64,7 +48,7 @@ uint64_t marvin32(uint64_t seed, const void *data, size_t len)
     uint32_t a = (uint32_t)seed, b = (uint32_t)(seed >> 32), last = 0x80;
 
     for (; len >= 4; p += 4, len -= 4) {
-        a += le32(p);
+        a += le32_at(p);
         mix(&a, &b);
     }
     while (len)
@@ -82,9 +66,9 @@ struct hive_header hivelog_header(const void *data, size_t len)
 
     if (len < BASE_BYTES || memcmp(p, "regf", 4) != 0)
         return h;
-    h.primary = le32(p + 4);
-    h.secondary = le32(p + 8);
-    h.checksum_ok = le32(p + 508) == hivelog_checksum(p);
+    h.primary = le32_at(p + 4);
+    h.secondary = le32_at(p + 8);
+    h.checksum_ok = le32_at(p + 508) == hivelog_checksum(p);
     h.state = h.primary == h.secondary && h.checksum_ok ? HIVE_CLEAN : HIVE_DIRTY;
     return h;
 }
@@ -110,21 +94,21 @@ static bool parse_entry(const unsigned char *p, size_t len, struct entry *ret)
 
     if (len < ENTRY_HEAD || memcmp(p, "HvLE", 4) != 0)
         return false;
-    x.size = le32(p + 4);
-    x.sequence = le32(p + 12);
-    x.bins_bytes = le32(p + 16);
-    x.pages = le32(p + 20);
+    x.size = le32_at(p + 4);
+    x.sequence = le32_at(p + 12);
+    x.bins_bytes = le32_at(p + 16);
+    x.pages = le32_at(p + 20);
     if (x.size < SECTOR_BYTES || x.size % SECTOR_BYTES || x.size > len ||
         x.bins_bytes % PAGE_BYTES || !x.bins_bytes ||
         x.bins_bytes > HIVE_MAX_BYTES - BASE_BYTES)
         return false;
-    if (marvin32(HIVELOG_SEED, p + ENTRY_HEAD, x.size - ENTRY_HEAD) != le64(p + 24) ||
-        marvin32(HIVELOG_SEED, p, 32) != le64(p + 32))
+    if (marvin32(HIVELOG_SEED, p + ENTRY_HEAD, x.size - ENTRY_HEAD) != le64_at(p + 24) ||
+        marvin32(HIVELOG_SEED, p, 32) != le64_at(p + 32))
         return false;
     data = ENTRY_HEAD + (uint64_t)x.pages * 8;
     for (uint32_t i = 0; i < x.pages && data <= x.size; i++) {
-        uint32_t offset = le32(p + ENTRY_HEAD + 8 * i),
-                 size = le32(p + ENTRY_HEAD + 8 * i + 4);
+        uint32_t offset = le32_at(p + ENTRY_HEAD + 8 * i),
+                 size = le32_at(p + ENTRY_HEAD + 8 * i + 4);
 
         /* The references are inside the entry: their end was checked with data. */
         if ((uint64_t)offset + size > x.bins_bytes)
@@ -170,7 +154,7 @@ static int read_log(struct log *l, const void *data, size_t len, struct err *e)
         l->fault = "no log";
         return 0;
     }
-    if (le32(p + 508) == hivelog_checksum(p))
+    if (le32_at(p + 508) == hivelog_checksum(p))
         l->base = p;
     return read_entries(l, p, len, e);
 }
@@ -258,14 +242,14 @@ static int apply_entry(struct buf *hive, const struct entry *x, struct err *e)
         hive->len = (size_t)end;
     }
     for (uint32_t i = 0; i < x->pages; i++) {
-        uint32_t offset = le32(refs + 8 * i), size = le32(refs + 8 * i + 4);
+        uint32_t offset = le32_at(refs + 8 * i), size = le32_at(refs + 8 * i + 4);
 
         memcpy(hive->data + BASE_BYTES + offset, data, size);
         data += size;
     }
-    put32((unsigned char *)hive->data + 4, x->sequence);
-    put32((unsigned char *)hive->data + 8, x->sequence);
-    put32((unsigned char *)hive->data + 40, x->bins_bytes);
+    le32_put((unsigned char *)hive->data + 4, x->sequence);
+    le32_put((unsigned char *)hive->data + 8, x->sequence);
+    le32_put((unsigned char *)hive->data + 40, x->bins_bytes);
     return 0;
 }
 
@@ -304,8 +288,8 @@ static int replay(struct buf *hive, struct log *l, uint32_t *ret, struct err *e)
     if (apply_log(hive, a, e) < 0 || (b && apply_log(hive, b, e) < 0))
         return -1;
     p = (unsigned char *)hive->data;
-    put32(p + 28, 0); /* a primary file, not a log */
-    put32(p + 508, hivelog_checksum(p));
+    le32_put(p + 28, 0); /* a primary file, not a log */
+    le32_put(p + 508, hivelog_checksum(p));
     *ret = (uint32_t)(a->entries.n + (b ? b->entries.n : 0));
     return 0;
 }
@@ -314,15 +298,16 @@ static int replay(struct buf *hive, struct log *l, uint32_t *ret, struct err *e)
 static int check_bins(const struct buf *hive, struct err *e)
 {
     const unsigned char *p = (const unsigned char *)hive->data;
-    uint64_t at = BASE_BYTES, end = BASE_BYTES + (uint64_t)le32(p + 40);
+    uint64_t at = BASE_BYTES, end = BASE_BYTES + (uint64_t)le32_at(p + 40);
 
     if (end > hive->len)
         return err_set(e, ERR_INPUT, "it ends before its data do");
     while (at < end) {
-        uint32_t size = end - at >= 32 ? le32(p + at + 8) : 0;
+        uint32_t size = end - at >= 32 ? le32_at(p + at + 8) : 0;
 
         if (!size || memcmp(p + at, "hbin", 4) != 0 ||
-            le32(p + at + 4) != at - BASE_BYTES || size % PAGE_BYTES || size > end - at)
+            le32_at(p + at + 4) != at - BASE_BYTES || size % PAGE_BYTES ||
+            size > end - at)
             return err_set(e, ERR_INPUT,
                            "after its logs were replayed the part at %llu is "
                            "not sound",
