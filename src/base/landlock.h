@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 struct landlock {
-    int rules; /* owned; -1: this kernel has no Landlock */
-    uint64_t known;
+    int rules;      /* owned; -1: this kernel has no Landlock */
+    uint64_t known; /* rights that the kernel has a word for */
 };
 
 #define LANDLOCK_INIT                                                                    \

@@ -12,6 +12,7 @@
 #define UNIT_MAX   65536u
 #define BATCH      512u /* entries read at once */
 #define MAX_BITMAP (16ull << 20)
+#define MAX_BLOCK  (256u << 20)
 
 struct blocksrc {
     struct source base;
@@ -192,4 +193,31 @@ int blocks_open(const struct blob *b, const struct blocks *k, struct source **re
     blob_advise_sequential(b);
     *ret = take_ptr(s);
     return 0;
+}
+
+int blocks_open_counted(const struct blob *b, struct blocks *k, uint64_t entries,
+                        struct source **ret, struct err *e)
+{
+    uint64_t block = k->block_bytes;
+
+    if (k->size_bytes == 0 || k->size_bytes > BLOCKS_MAX_BYTES || block < UNIT_ALIGN ||
+        block > MAX_BLOCK || (block & (block - 1)))
+        return err_set(e, ERR_INPUT,
+                       "%s: a disk of %" PRIu64 " bytes in blocks of %" PRIu64
+                       " bytes: the header is damaged",
+                       b->name, k->size_bytes, block);
+    k->n_blocks = (k->size_bytes + block - 1) / block;
+    k->table_len = k->n_blocks * k->entry_bytes;
+    if (k->n_blocks > entries)
+        return err_set(e, ERR_INPUT,
+                       "%s: a table of %" PRIu64 " blocks, where the disk has %" PRIu64
+                       ": the header is damaged",
+                       b->name, entries, k->n_blocks);
+    if (k->table_at > b->len || k->table_len > b->len - k->table_at)
+        return err_set(e, ERR_INPUT,
+                       "%s: the table of blocks (%" PRIu64 " bytes at byte %" PRIu64
+                       ") does not lie inside the file of %" PRIu64
+                       " bytes: it is truncated or damaged",
+                       b->name, k->table_len, k->table_at, b->len);
+    return blocks_open(b, k, ret, e);
 }

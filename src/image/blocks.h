@@ -5,6 +5,8 @@
 
 #include "image/formats.h"
 
+#define BLOCKS_MAX_BYTES (64ull << 40) /* of a disk: EBS's largest volume */
+
 /* What a format's header says, checked: the table lies inside the file. */
 struct blocks {
     const char *format;   /* static: names the operations, "vhdx" */
@@ -22,6 +24,11 @@ struct blocks {
     int (*place)(const struct blocks *k, const struct blob *b, uint64_t i,
                  const void *entry, uint64_t *ret, struct err *e);
 };
+
+/* For a table of which the header says how many entries it has: checks sizes and place,
+ * fills in n_blocks and table_len, and opens. */
+int blocks_open_counted(const struct blob *b, struct blocks *k, uint64_t entries,
+                        struct source **ret, struct err *e) err_warn_unused;
 
 /* Reads and validates the whole table. Copies everything. */
 int blocks_open(const struct blob *b, const struct blocks *k, struct source **ret,

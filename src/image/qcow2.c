@@ -29,11 +29,6 @@ static struct qcow2 *self(struct source *s)
     return (struct qcow2 *)s;
 }
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t max64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;

@@ -141,11 +141,6 @@ int qcow2_header_read(const struct blob *b, struct qcow2_header *ret, struct err
 
 /* ---- entries of the second level ---- */
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Bytes of cluster c that belong to the disk. */
 static uint64_t cluster_len(const struct qcow2_header *h, uint64_t c)
 {

@@ -10,7 +10,6 @@
 
 #define HEADER_BYTES 0x188u
 #define SECTOR_BYTES 512u
-#define MAX_BYTES    (64ull << 40)
 #define NO_BLOCK     UINT32_MAX       /* never written */
 #define ZERO_BLOCK   (UINT32_MAX - 1) /* discarded */
 
@@ -57,35 +56,6 @@ static int check_kind(const struct blob *b, const unsigned char *h, struct err *
     return 0;
 }
 
-static int check_blocks(const struct blob *b, const struct blocks *k, uint32_t entries,
-                        struct err *e)
-{
-    if (k->size_bytes == 0 || k->size_bytes > MAX_BYTES || k->block_bytes < 4096 ||
-        k->block_bytes > 256u << 20 || (k->block_bytes & (k->block_bytes - 1)))
-        return err_set(e, ERR_INPUT,
-                       "%s: a VDI of a disk of %" PRIu64 " bytes in blocks of %" PRIu64
-                       ": its header is damaged",
-                       b->name, k->size_bytes, k->block_bytes);
-    if (k->origin < HEADER_BYTES)
-        return err_set(e, ERR_INPUT,
-                       "%s: its data begins at byte %" PRIu64
-                       ": the header of the VDI is damaged",
-                       b->name, k->origin);
-    if (k->n_blocks > entries)
-        return err_set(e, ERR_INPUT,
-                       "%s: a table of %" PRIu32 " blocks, where the disk has %" PRIu64
-                       ": the header of the VDI is damaged",
-                       b->name, entries, k->n_blocks);
-    if (k->table_at < HEADER_BYTES || k->table_at > b->len ||
-        k->table_len > b->len - k->table_at)
-        return err_set(e, ERR_INPUT,
-                       "%s: the table of blocks (%" PRIu64 " bytes at byte %" PRIu64
-                       ") does not lie inside the file of %" PRIu64
-                       " bytes: it is truncated or damaged",
-                       b->name, k->table_len, k->table_at, b->len);
-    return 0;
-}
-
 int vdi_open(const struct blob *b, struct source **ret, struct err *e)
 {
     struct blocks k = {.format = "vdi", .entry_bytes = 4, .place = vdi_place};
@@ -96,14 +66,16 @@ int vdi_open(const struct blob *b, struct source **ret, struct err *e)
     if (blob_read(b, h, sizeof h, 0, e) < 0 || check_kind(b, h, e) < 0)
         return -1;
     k.size_bytes = le64_at(h + AT_SIZE);
-    if (k.size_bytes <= MAX_BYTES) /* else refused below; some are no whole sectors */
+    /* Some are no whole sectors. What is too large is refused below. */
+    if (k.size_bytes <= BLOCKS_MAX_BYTES)
         k.size_bytes = (k.size_bytes + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
     k.block_bytes = le32_at(h + AT_BLOCK_SIZE);
-    k.n_blocks = k.block_bytes ? (k.size_bytes - 1) / k.block_bytes + 1 : 0;
     k.table_at = le32_at(h + AT_TABLE);
-    k.table_len = k.n_blocks * k.entry_bytes;
     k.origin = k.first_data = le32_at(h + AT_DATA);
-    if (check_blocks(b, &k, le32_at(h + AT_BLOCKS), e) < 0)
-        return -1;
-    return blocks_open(b, &k, ret, e);
+    if (k.origin < HEADER_BYTES || k.table_at < HEADER_BYTES)
+        return err_set(e, ERR_INPUT,
+                       "%s: its data begins at byte %" PRIu64 ", its table at %" PRIu64
+                       ": the header of the VDI is damaged",
+                       b->name, k.origin, k.table_at);
+    return blocks_open_counted(b, &k, le32_at(h + AT_BLOCKS), ret, e);
 }

@@ -17,7 +17,6 @@
 #define NO_DATA_BLOCK UINT64_MAX /* fixed disks have no header at an offset */
 #define HEADER_BYTES  1024       /* of a dynamic disk */
 #define NO_BLOCK      UINT32_MAX
-#define MAX_READ      (64ull << 40) /* Azure's fixed disks are larger than the format says */
 
 enum { TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4 };
 
@@ -122,19 +121,10 @@ void vhd_fixed_footer(uint64_t size_bytes, const unsigned char uuid[VHD_UUID_BYT
 
 /* ---- reading ---- */
 
-static uint64_t get(const unsigned char *at, unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes--)
-        v = v << 8 | *at++;
-    return v;
-}
-
 static bool is_footer(const unsigned char f[VHD_FOOTER_BYTES])
 {
     return memcmp(f + AT_COOKIE, "conectix", 8) == 0 &&
-           get(f + AT_CHECKSUM, 4) == sum_of(f, VHD_FOOTER_BYTES, AT_CHECKSUM);
+           be32_at(f + AT_CHECKSUM) == sum_of(f, VHD_FOOTER_BYTES, AT_CHECKSUM);
 }
 
 /* The footer; of a dynamic disk its copy at the beginning when it is damaged, but not
@@ -164,8 +154,8 @@ static int read_footer(const struct blob *b, unsigned char f[VHD_FOOTER_BYTES],
 static int read_size(const struct blob *b, const unsigned char *footer, uint64_t *ret,
                      struct err *e)
 {
-    *ret = get(footer + AT_CURRENT_SIZE, 8);
-    if (*ret == 0 || *ret % SECTOR_BYTES || *ret > MAX_READ)
+    *ret = be64_at(footer + AT_CURRENT_SIZE);
+    if (*ret == 0 || *ret % SECTOR_BYTES || *ret > BLOCKS_MAX_BYTES)
         return err_set(e, ERR_INPUT,
                        "%s: a VHD of a disk of %" PRIu64
                        " bytes: whole sectors and at most 64 TiB are read",
@@ -199,31 +189,6 @@ static int vhd_place(const struct blocks *k, const struct blob *b, uint64_t i,
     return 0;
 }
 
-static int check_blocks(const struct blob *b, const struct blocks *k, uint64_t entries,
-                        struct err *e)
-{
-    uint64_t block = k->block_bytes;
-
-    if (block < 4096 || block > 256u << 20 || (block & (block - 1)))
-        return err_set(e, ERR_INPUT,
-                       "%s: a VHD with blocks of %" PRIu64
-                       " bytes: its header is damaged",
-                       b->name, block);
-    if (k->n_blocks > entries)
-        return err_set(e, ERR_INPUT,
-                       "%s: a table of %" PRIu64 " blocks, where the disk has %" PRIu64
-                       ": the header of the VHD is damaged",
-                       b->name, entries, k->n_blocks);
-    if (k->table_at > b->len || k->table_len > b->len - k->table_at)
-        return err_set(e, ERR_INPUT,
-                       "%s: the block allocation table (%" PRIu64
-                       " bytes at byte %" PRIu64
-                       ") does not lie inside the file of %" PRIu64
-                       " bytes: it is truncated or damaged",
-                       b->name, k->table_len, k->table_at, b->len);
-    return 0;
-}
-
 static int open_dynamic(const struct blob *b, uint64_t at, uint64_t size,
                         struct source **ret, struct err *e)
 {
@@ -239,20 +204,16 @@ static int open_dynamic(const struct blob *b, uint64_t at, uint64_t size,
     if (blob_read(b, h, sizeof h, at, e) < 0)
         return -1;
     if (memcmp(h, "cxsparse", 8) != 0 ||
-        get(h + AT_HEADER_CHECKSUM, 4) != sum_of(h, sizeof h, AT_HEADER_CHECKSUM))
+        be32_at(h + AT_HEADER_CHECKSUM) != sum_of(h, sizeof h, AT_HEADER_CHECKSUM))
         return err_set(e, ERR_INPUT, "%s: the header of the dynamic VHD is damaged",
                        b->name);
-    k.table_at = get(h + AT_TABLE, 8);
-    k.block_bytes = get(h + AT_BLOCK_SIZE, 4);
-    k.n_blocks = k.block_bytes ? (size + k.block_bytes - 1) / k.block_bytes : 0;
-    k.table_len = k.n_blocks * k.entry_bytes;
+    k.table_at = be64_at(h + AT_TABLE);
+    k.block_bytes = be32_at(h + AT_BLOCK_SIZE);
     /* A bit per sector, in whole sectors. */
     k.origin = (k.block_bytes / SECTOR_BYTES / 8 + SECTOR_BYTES - 1) / SECTOR_BYTES *
                SECTOR_BYTES;
     k.first_data = VHD_FOOTER_BYTES + k.origin;
-    if (check_blocks(b, &k, get(h + AT_ENTRIES, 4), e) < 0)
-        return -1;
-    return blocks_open(b, &k, ret, e);
+    return blocks_open_counted(b, &k, be32_at(h + AT_ENTRIES), ret, e);
 }
 
 int vhd_open(const struct blob *b, struct source **ret, struct err *e)
@@ -262,11 +223,11 @@ int vhd_open(const struct blob *b, struct source **ret, struct err *e)
 
     if (read_footer(b, f, e) < 0 || read_size(b, f, &size, e) < 0)
         return -1;
-    type = get(f + AT_TYPE, 4);
+    type = be32_at(f + AT_TYPE);
     if (type == TYPE_FIXED)
         return open_fixed(b, size, ret, e);
     if (type == TYPE_DYNAMIC)
-        return open_dynamic(b, get(f + AT_DATA_OFFSET, 8), size, ret, e);
+        return open_dynamic(b, be64_at(f + AT_DATA_OFFSET), size, ret, e);
     if (type == TYPE_DIFFERENCING)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s: a differencing VHD: merge it with its parent first", b->name);

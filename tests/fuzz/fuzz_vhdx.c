@@ -49,9 +49,6 @@ static struct blob *sparse_blob(const uint8_t *file)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static uint8_t file[FILE_BYTES];
-    struct source *s = NULL;
-    struct err e = ERR_INIT;
-    struct blob *b;
 
     for (size_t i = 0; i < N_PARTS; i++) {
         size_t from = i * PART_BYTES, n = from < len ? len - from : 0;
@@ -62,12 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     seal(file + (64u << 10), 4096);
     seal(file + (192u << 10), 65536);
-    b = sparse_blob(file);
-    if (vhdx_open(b, &s, &e) < 0)
-        assert(e.msg[0] && !s);
-    else
-        fuzz_read_units(s);
-    source_free(s);
-    blob_free(b);
+    fuzz_image_blob(sparse_blob(file), vhdx_open);
     return 0;
 }

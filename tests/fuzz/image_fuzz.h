@@ -52,12 +52,11 @@ static inline void fuzz_read_units(struct source *s)
     }
 }
 
-/* The bytes as an image of that format: opened, every unit read. */
-static inline void fuzz_image(const uint8_t *data, size_t len,
-                              int (*open)(const struct blob *, struct source **,
-                                          struct err *))
+typedef int fuzz_open_fn(const struct blob *, struct source **, struct err *);
+
+/* The file as an image of that format: opened, every unit read. Frees the blob. */
+static inline void fuzz_image_blob(struct blob *b, fuzz_open_fn *open)
 {
-    struct blob *b = fuzz_blob(data, len);
     struct source *s = NULL;
     struct err e = ERR_INIT;
 
@@ -67,6 +66,11 @@ static inline void fuzz_image(const uint8_t *data, size_t len,
         fuzz_read_units(s);
     source_free(s);
     blob_free(b);
+}
+
+static inline void fuzz_image(const uint8_t *data, size_t len, fuzz_open_fn *open)
+{
+    fuzz_image_blob(fuzz_blob(data, len), open);
 }
 
 #endif

@@ -108,6 +108,15 @@ UNUSED_OK void kit_poke(const char *name, uint64_t offset, const void *data, siz
     close(fd);
 }
 
+/* What a header must not hold, and what is then said. */
+struct kit_damage {
+    uint64_t at;
+    const char *bytes;
+    size_t len;
+    const char *text;
+    enum err_kind kind;
+};
+
 UNUSED_OK void kit_truncate(const char *name, uint64_t len)
 {
     assert_int_equal(truncate(kit_path(name), (off_t)len), 0);

@@ -86,40 +86,31 @@ static void test_copy_of_the_vhd_footer_is_enough(void **state)
 
 static void test_damaged_vhd_is_refused(void **state)
 {
-    static const struct {
-        size_t at;
-        const char *bytes;
-        size_t len;
-        const char *text;
-    } bad[] = {
-        {60, "\0\0\0\x9", 4, "a VHD of type 9"},
-        {48, "\0\0\0\0\0\0\0\0", 8, "a disk of 0 bytes"},
-        {48, "\0\0\0\0\0\0\0\7", 8, "a disk of 7 bytes"},
-        {48, "\0\x50\0\0\0\0\0\0", 8, "at most 64 TiB"},
-        {48, "\0\0\0\x10\0\0\0\0", 8, "where the disk has 32768"},
-        {16, "\0\0\0\x10\0\0\0\0", 8, "the dynamic VHD is at byte"},
-        {16, "\0\0\0\0\0\0\0\0", 8, "the header of the dynamic VHD is damaged"},
+    static const struct kit_damage bad[] = {
+        {60, "\0\0\0\x9", 4, "a VHD of type 9", ERR_INPUT},
+        {48, "\0\0\0\0\0\0\0\0", 8, "a disk of 0 bytes", ERR_INPUT},
+        {48, "\0\0\0\0\0\0\0\7", 8, "a disk of 7 bytes", ERR_INPUT},
+        {48, "\0\x50\0\0\0\0\0\0", 8, "at most 64 TiB", ERR_INPUT},
+        {48, "\0\0\0\x10\0\0\0\0", 8, "where the disk has 32768", ERR_INPUT},
+        {16, "\0\0\0\x10\0\0\0\0", 8, "the dynamic VHD is at byte", ERR_INPUT},
+        {16, "\0\0\0\0\0\0\0\0", 8, "the header of the dynamic VHD is damaged",
+         ERR_INPUT},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         make("vpc", DYNAMIC);
         poke_footer(bad[i].at, bad[i].bytes, bad[i].len);
-        refused(ERR_INPUT, bad[i].text);
+        refused(bad[i].kind, bad[i].text);
     }
 }
 
 static void test_damaged_vhd_header_is_refused(void **state)
 {
-    static const struct {
-        size_t at;
-        const char *bytes;
-        size_t len;
-        const char *text;
-    } bad[] = {
-        {32, "\0\0\0\0", 4, "blocks of 0 bytes"},
-        {32, "\0\x20\2\0", 4, "blocks of 2097664 bytes"},
-        {16, "\0\0\0\0\x10\0\0\0", 8, "does not lie inside the file"},
-        {28, "\0\0\0\1", 4, "a table of 1 blocks"},
+    static const struct kit_damage bad[] = {
+        {32, "\0\0\0\0", 4, "blocks of 0 bytes", ERR_INPUT},
+        {32, "\0\x20\2\0", 4, "blocks of 2097664 bytes", ERR_INPUT},
+        {16, "\0\0\0\0\x10\0\0\0", 8, "does not lie inside the file", ERR_INPUT},
+        {28, "\0\0\0\1", 4, "a table of 1 blocks", ERR_INPUT},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -127,7 +118,7 @@ static void test_damaged_vhd_header_is_refused(void **state)
         kit_poke("q.img", 512 + bad[i].at, bad[i].bytes, bad[i].len);
         refused(ERR_INPUT, "the header of the dynamic VHD is damaged");
         seal(512, 1024, 36);
-        refused(ERR_INPUT, bad[i].text);
+        refused(bad[i].kind, bad[i].text);
     }
 }
 
@@ -160,13 +151,7 @@ static void test_truncated_images_are_refused(void **state)
 
 static void test_damaged_vdi_is_refused(void **state)
 {
-    static const struct {
-        size_t at;
-        const char *bytes;
-        size_t len;
-        const char *text;
-        enum err_kind kind;
-    } bad[] = {
+    static const struct kit_damage bad[] = {
         {0x46, "\2", 1, "a VDI of version 2.1", ERR_UNSUPPORTED},
         {0x4c, "\4", 1, "of type 4 (a snapshot)", ERR_UNSUPPORTED},
         {0x168, "\0\x10\0\0", 4, "sectors of 4096 bytes", ERR_UNSUPPORTED},

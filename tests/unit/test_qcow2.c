@@ -6,12 +6,17 @@
 #define SIZE (11 * 1048576ull + 512 * 3)
 
 /* q.raw in q.qcow2, with those creation options; compressed when asked for. */
-static void make(const char *options, uint64_t size, bool compressed)
+static void convert(const char *options, bool compressed)
 {
     kit_need("qemu-img");
-    kit_random_disk("q.raw", size);
     kit_run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", options,
             kit_path("q.raw"), kit_path("q.qcow2"), compressed ? "-c" : NULL);
+}
+
+static void make(const char *options, uint64_t size, bool compressed)
+{
+    kit_random_disk("q.raw", size);
+    convert(options, compressed);
 }
 
 static void reads_right(void)
@@ -61,12 +66,10 @@ static void make_full(const char *options, bool compressed)
 {
     static unsigned char full[1 << 20];
 
-    kit_need("qemu-img");
     for (size_t i = 0; i < sizeof full; i++)
         full[i] = (unsigned char)(i % 251 + 1);
     kit_write("q.raw", full, sizeof full);
-    kit_run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", options,
-            kit_path("q.raw"), kit_path("q.qcow2"), compressed ? "-c" : NULL);
+    convert(options, compressed);
 }
 
 /* ------------------------------------------------------------------ what is written */
@@ -207,13 +210,7 @@ static void test_what_needs_other_files_is_refused(void **state)
 
 static void test_header_that_cannot_be_read_is_refused(void **state)
 {
-    static const struct {
-        uint64_t at;
-        const char *bytes;
-        size_t len;
-        const char *text;
-        enum err_kind kind;
-    } bad[] = {
+    static const struct kit_damage bad[] = {
         {4, "\0\0\0\4", 4, "qcow2 of version 4", ERR_UNSUPPORTED},
         {32, "\0\0\0\2", 4, "an encrypted qcow2: decrypt it first", ERR_UNSUPPORTED},
         {20, "\0\0\0\x50", 4, "clusters of 2^80 bytes", ERR_INPUT},
