@@ -19,17 +19,52 @@ static int too_deep(xmlNode *node, int depth)
     return 0;
 }
 
-static int describe(xmlParserCtxt *ctx, const char *what, struct err *e)
-{
-    const xmlError *x = xmlCtxtGetLastError(ctx);
+/* What was wrong first: what follows in a text that is not well-formed is mostly the
+ * consequence of it. */
+struct complaint {
+    int line;
+    char text[200];
+};
 
-    return err_set(e, ERR_INPUT, "%s: not well-formed XML: line %d: %s", what,
-                   x ? x->line : 0, x && x->message ? x->message : "cannot be parsed");
+static void keep_first(void *ctx, xmlErrorPtr x)
+{
+    struct complaint *c = ctx;
+
+    if (c->text[0] || !x || !x->message || x->level < XML_ERR_ERROR)
+        return;
+    snprintf(c->text, sizeof c->text, "%s", x->message);
+    c->line = x->line;
+}
+
+/* Without NOENT and DTDLOAD nothing is substituted or fetched. The thread's handler hears
+ * what the parser's does not, such as what a decoder of an encoding has to say; without
+ * one libxml2 prints that. */
+static xmlDoc *read_memory(xmlParserCtxt *ctx, const char *text, int len,
+                           struct complaint *first)
+{
+    xmlDoc *doc;
+
+    xmlSetStructuredErrorFunc(first, keep_first);
+    doc = xmlCtxtReadMemory(ctx, text, len, NULL, NULL,
+                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlSetStructuredErrorFunc(NULL, NULL);
+    return doc;
+}
+
+static int refuse(const char *what, struct complaint *c, struct err *e)
+{
+    const char *why = c->text[0] ? str_trim(c->text) : "it is empty";
+
+    if (c->line < 1)
+        return err_set(e, ERR_INPUT, "%s: not well-formed XML: %s", what, why);
+    return err_set(e, ERR_INPUT, "%s: not well-formed XML: line %d: %s", what, c->line,
+                   why);
 }
 
 int xml_parse(const char *text, size_t len, size_t max_len, const char *what,
               xmlDoc **ret, struct err *e)
 {
+    struct complaint first = {.text = ""};
     xmlParserCtxt *ctx;
     xmlDoc *doc;
 
@@ -39,14 +74,10 @@ int xml_parse(const char *text, size_t len, size_t max_len, const char *what,
     ctx = xmlNewParserCtxt();
     if (!ctx)
         return err_nomem(e);
-    /* Without NOENT and DTDLOAD nothing is substituted or fetched. */
-    doc = xmlCtxtReadMemory(ctx, text, (int)len, NULL, NULL,
-                            XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    if (!doc)
-        describe(ctx, what, e);
+    doc = read_memory(ctx, text, (int)len, &first);
     xmlFreeParserCtxt(ctx);
     if (!doc)
-        return -1;
+        return refuse(what, &first, e);
     if (xmlGetIntSubset(doc)) {
         xmlFreeDoc(doc);
         return err_set(e, ERR_INPUT, "%s: XML with a document type is refused", what);
