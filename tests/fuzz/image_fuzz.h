@@ -10,25 +10,46 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static inline struct blob *fuzz_blob(const uint8_t *data, size_t len)
+/* One file for all runs: making one costs more than most inputs take to parse. */
+static inline int fuzz_file(void)
 {
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    static int fd = -1;
+
+    if (fd < 0)
+        fd = memfd_create("fuzz", MFD_CLOEXEC);
+    assert(fd >= 0);
+    return fd;
+}
+
+static inline struct blob *fuzz_file_blob(void)
+{
     struct blob *b = NULL;
     struct err e;
 
-    assert(fd >= 0 && io_write_full(fd, data, len, "fuzz", &e) == 0);
-    assert(blob_from_fd(fd, "fuzz", &b, &e) == 0);
+    assert(blob_from_fd(dup(fuzz_file()), "fuzz", &b, &e) == 0);
     return b;
+}
+
+static inline struct blob *fuzz_blob(const uint8_t *data, size_t len)
+{
+    struct err e;
+
+    assert(io_pwrite_full(fuzz_file(), data, len, 0, "fuzz", &e) == 0);
+    assert(ftruncate(fuzz_file(), (off_t)len) == 0);
+    return fuzz_file_blob();
 }
 
 #define FUZZ_MAX_UNITS                                                                   \
     64 /* read of one input: a small file may claim a disk of terabytes */
 #define FUZZ_LIMIT (4u << 20)
+#define FUZZ_LEAST (64u << 10)
 
-/* Units tile the disk, and every one can be fetched or says why not. */
+/* Units tile the disk, and every one can be fetched or says why not. They are no larger
+ * than they must be: reading holes finds nothing. */
 static inline void fuzz_read_units(struct source *s)
 {
     static unsigned char *buf;
+    size_t limit = s->unit_max_bytes > FUZZ_LEAST ? s->unit_max_bytes : FUZZ_LEAST;
     uint64_t at = 0;
     struct err e = ERR_INIT;
 
@@ -38,12 +59,12 @@ static inline void fuzz_read_units(struct source *s)
     for (int i = 0; i < FUZZ_MAX_UNITS && at < s->size_bytes; i++) {
         struct unit u;
 
-        if (source_unit_at(s, at, FUZZ_LIMIT, &u, &e) < 0) {
+        if (source_unit_at(s, at, limit, &u, &e) < 0) {
             assert(e.msg[0]);
             return;
         }
         assert(u.offset == at && u.len && u.len <= s->size_bytes - at);
-        assert(u.kind == UNIT_ZERO || u.len <= FUZZ_LIMIT);
+        assert(u.kind == UNIT_ZERO || u.len <= limit);
         if (u.kind == UNIT_DATA && source_fetch(s, &u, buf, &e) < 0) {
             assert(e.msg[0]);
             return;
