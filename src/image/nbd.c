@@ -408,6 +408,8 @@ static int learn(struct nbdsrc *n, struct nbd_handle *h, struct err *e)
     n->base.unit_max_bytes = UNIT_MAX;
     n->request_bytes = max >= UNIT_MAX && max < REQUEST ? (uint32_t)max : REQUEST;
     n->request_bytes -= n->request_bytes % n->base.unit_align;
+    /* Twice, or nothing would be under way while the last ones of a fetch come in. */
+    n->base.fetch_bytes = 2 * IN_FLIGHT * REQUEST;
     n->has_status = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
     n->base.data_bytes_hint = n->base.size_bytes;
     if (nbd_can_multi_conn(h) <= 0)

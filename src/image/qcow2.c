@@ -3,6 +3,7 @@
  * nothing; a crash leaves nothing. */
 #include "image/qcow2.h"
 
+#include "base/minmax.h"
 #include "base/str.h"
 #include "image/unpack.h"
 
@@ -27,11 +28,6 @@ struct qcow2 {
 static struct qcow2 *self(struct source *s)
 {
     return (struct qcow2 *)s;
-}
-
-static uint64_t max64(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* ------------------------------------------------------------------------- units */

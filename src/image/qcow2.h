@@ -11,11 +11,6 @@
 #define QCOW2_MAX_L1    (32ull << 20) /* bytes; QEMU's own limit */
 #define QCOW2_SUBS      32u /* subclusters of a cluster, with extended L2 entries */
 
-static inline uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What the header says, checked: the first table lies inside the file. */
 struct qcow2_header {
     uint64_t size_bytes; /* of the disk */

@@ -5,6 +5,7 @@
 #include "image/qcow2.h"
 
 #include "base/bytes.h"
+#include "base/minmax.h"
 #include "base/str.h"
 
 #include <endian.h>

@@ -8,6 +8,7 @@
 #include "mover/pool.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "base/str.h"
 
 #include <assert.h>
@@ -17,19 +18,15 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_POOL_BYTES  (64ull << 20)
-#define DEFAULT_SLOT_BYTES  (4ull << 20)
+#define DEFAULT_POOL_BYTES (64ull << 20) /* at most */
+/* Large enough for the device and for what a task costs; and what a worker has in all its
+ * buffers should still be in the processor's caches when it is written. */
+#define DEFAULT_SLOT_BYTES  (2ull << 20)
 #define DEFAULT_FLUSH_BYTES (512ull << 20)
 #define DEFAULT_FLUSH_NS    (5 * NS_PER_S)
 #define TICK_NS             (50 * NS_PER_MS)
 #define REPORT_NS           (200 * NS_PER_MS)
 #define MAX_WORKERS         64
-#define SLOTS_WANTED        8 /* per worker: some decoding, some in flight */
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 void mover_fail(struct mover *m, const struct err *e)
 {
@@ -45,7 +42,7 @@ void mover_fail(struct mover *m, const struct err *e)
 static int note_written(struct mover *m, struct disk *d, const struct task *t,
                         const struct outcome *o, struct err *e)
 {
-    uint64_t end = least(t->offset + t->len, d->plan.end);
+    uint64_t end = min64(t->offset + t->len, d->plan.end);
     struct record r = {.disk = d->index, .offset = t->offset, .len = t->len};
 
     if (extent_set_add(&d->written, t->offset, end - t->offset, e) < 0)
@@ -93,7 +90,7 @@ void mover_task_done(struct mover *m, size_t disk, const struct task *t,
     int r = 0;
 
     pthread_mutex_lock(&m->lock);
-    m->position += least(t->offset + t->len, d->plan.end) - t->offset;
+    m->position += min64(t->offset + t->len, d->plan.end) - t->offset;
     m->result.written_bytes += o->written_bytes;
     m->result.zeroed_bytes += o->zeroed_bytes;
     d->unflushed_bytes += o->written_bytes + o->zeroed_bytes;
@@ -127,67 +124,79 @@ static struct plan_facts facts_of(const struct mover_disk *d)
                                .piece_bytes = d->sha256 ? TREE_PIECE_BYTES : 0};
 }
 
-/* What the disks need: buffers of at least min_bytes, and so many for each worker at
- * once: one to fill while the other is written or holds what is taken apart, one for a
- * base. */
+/* What the disks need: buffers of at least min_bytes, better of want_bytes; and so many
+ * for each worker at least: one to fill while the other is written or holds what is taken
+ * apart, one for a base. */
 struct needs {
-    uint64_t min_bytes;
-    uint64_t slots;
+    uint64_t min_bytes, want_bytes;
+    uint64_t slots, want_slots;
     uint64_t total_bytes; /* of all disks; saturates */
 };
 
 static struct needs needs_of(const struct mover *m, const struct mover_disk *disks)
 {
-    struct needs n = {.min_bytes = TASK_ALIGN, .slots = 2};
+    struct needs n = {
+        .min_bytes = TASK_ALIGN, .want_bytes = DEFAULT_SLOT_BYTES, .slots = 2};
 
     for (size_t i = 0; i < m->n_disks; i++) {
-        struct plan_facts f = facts_of(&disks[i]);
-        uint64_t min = plan_min_slot(&f);
+        const struct mover_disk *d = &disks[i];
+        struct plan_facts f = facts_of(d);
 
-        n.min_bytes = min > n.min_bytes ? min : n.min_bytes;
-        if (__builtin_add_overflow(n.total_bytes, disks[i].source->size_bytes,
-                                   &n.total_bytes))
+        n.min_bytes = max64(n.min_bytes, plan_min_slot(&f));
+        n.want_bytes = max64(n.want_bytes, d->source->fetch_bytes);
+        if (d->base)
+            n.want_bytes = max64(n.want_bytes, d->base->fetch_bytes);
+        if (__builtin_add_overflow(n.total_bytes, d->source->size_bytes, &n.total_bytes))
             n.total_bytes = UINT64_MAX;
-        if (disks[i].base)
+        if (d->base)
             n.slots = 3;
     }
+    n.want_bytes = max64(n.want_bytes, n.min_bytes);
+    /* Of several disks none may hold more than half of them. */
+    n.want_slots = 2 * n.slots * (m->n_disks > 1 ? 2 : 1);
     return n;
+}
+
+static uint64_t workers_wanted(const struct mover *m)
+{
+    uint64_t n = m->opt->workers ? m->opt->workers : usable_cores();
+
+    return min64(max64(n, 1), MAX_WORKERS);
 }
 
 /* Chooses buffer size and number of workers so that all buffers fit into what the pool
  * gives and every worker has as many as it needs. */
 static void choose_sizes(struct mover *m, const struct needs *n)
 {
-    uint64_t workers = m->opt->workers ? m->opt->workers : usable_cores();
+    uint64_t workers = min64(workers_wanted(m), m->pool_bytes / n->slots / n->min_bytes);
     uint64_t min = n->min_bytes, want, slots;
 
-    workers = least(workers < 1 ? 1 : workers, MAX_WORKERS);
-    workers = least(workers, m->pool_bytes / n->slots / min);
     /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
-    want = least(DEFAULT_SLOT_BYTES, m->pool_bytes / workers / SLOTS_WANTED);
+    want = min64(n->want_bytes, m->pool_bytes / workers / n->want_slots);
     m->slot_bytes = want > min ? want - want % min : min;
     slots = m->pool_bytes / workers / m->slot_bytes;
     /* Small disks do not need a large pool. */
     m->slots_per_worker =
-        (size_t)least(slots, n->total_bytes / m->slot_bytes + n->slots + 1);
+        (size_t)min64(slots, n->total_bytes / m->slot_bytes + n->slots + 1);
     m->n_workers = (unsigned)workers;
 }
 
 static int take_memory(struct mover *m, const struct mover_disk *disks, struct err *e)
 {
     struct needs n = needs_of(m, disks);
-    uint64_t want = m->opt->pool_bytes ? m->opt->pool_bytes : DEFAULT_POOL_BYTES;
-    uint64_t min = n.slots * n.min_bytes;
+    uint64_t want = m->opt->pool_bytes, min = n.slots * n.min_bytes;
 
-    if (m->opt->pool_bytes && m->opt->pool_bytes < min)
+    if (want && want < min)
         return err_set(e, ERR_USAGE,
                        "a buffer pool of %" PRIu64
                        " bytes is too small: the disks need %" PRIu64,
-                       m->opt->pool_bytes, min);
+                       want, min);
     /* Large blocks are no reason to let all but one worker rest. */
-    if (!m->opt->pool_bytes && want < min * usable_cores())
-        want = min * usable_cores();
-    want = least(want, POOL_BYTES);
+    if (!want)
+        want = max64(
+            min64(workers_wanted(m) * n.want_slots * n.want_bytes, DEFAULT_POOL_BYTES),
+            min * usable_cores());
+    want = min64(want, POOL_BYTES);
     if (pool_take(min, want > min ? want : min, m->opt->cancel, &m->pool_bytes, e) < 0)
         return -1;
     choose_sizes(m, &n);

@@ -61,8 +61,9 @@ enum mover_io {
 /* All zero is the default. */
 struct mover_options {
     unsigned workers; /* 0: one per usable core */
-    /* All buffers of all workers, at most; 0: 64 MiB. Runs that overlap in time share
-     * the process's 192 MiB and may get less; a run waits when too little is left. */
+    /* All buffers of all workers, at most; 0: what the workers want, up to 64 MiB unless
+     * the units are large (docs/mover.md). Runs that overlap in time share the process's
+     * 192 MiB and may get less; a run waits when too little is left. */
     uint64_t pool_bytes;
     uint64_t max_bytes_per_s;      /* of data fetched, all disks together; 0: no limit */
     uint64_t flush_interval_bytes; /* per disk; 0: 512 MiB */

@@ -8,6 +8,8 @@
  * beyond a buffer or a disk. */
 #include "mover/plan.h"
 
+#include "base/minmax.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
@@ -22,33 +24,23 @@ static uint64_t round_up(uint64_t v, uint64_t align)
     return round_down(v + align - 1, align);
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static uint64_t block_of(const struct plan_facts *f)
 {
-    return most(most(f->sink->block_bytes, f->piece_bytes), TASK_ALIGN);
+    return max64(max64(f->sink->block_bytes, f->piece_bytes), TASK_ALIGN);
 }
 
 static uint64_t feed_min_slot(const struct source *s, uint64_t block)
 {
-    uint64_t align = most(s->unit_align, block);
+    uint64_t align = max64(s->unit_align, block);
 
-    return round_up(most(s->unit_max_bytes, 1), align);
+    return round_up(max64(s->unit_max_bytes, 1), align);
 }
 
 uint64_t plan_min_slot(const struct plan_facts *f)
 {
     uint64_t block = block_of(f), min = feed_min_slot(f->source, block);
 
-    return f->base ? most(min, feed_min_slot(f->base, block)) : min;
+    return f->base ? max64(min, feed_min_slot(f->base, block)) : min;
 }
 
 static int feed_init(struct feed *f, struct source *s, uint64_t slot_bytes,
@@ -60,7 +52,7 @@ static int feed_init(struct feed *f, struct source *s, uint64_t slot_bytes,
         return err_set(e, ERR_INPUT, "%s: units aligned to %" PRIu32, s->desc,
                        s->unit_align);
     f->source = s;
-    f->limit_bytes = round_down(slot_bytes, most(s->unit_align, block));
+    f->limit_bytes = round_down(slot_bytes, max64(s->unit_align, block));
     assert(f->limit_bytes >= s->unit_max_bytes);
     return 0;
 }
@@ -76,7 +68,7 @@ static uint64_t base_end(const struct source *base, const struct sink *sink,
         return sink->size_bytes;
     if (!sink->known_zero)
         return round_down(base->size_bytes, block);
-    return least(round_up(base->size_bytes, block), sink->size_bytes);
+    return min64(round_up(base->size_bytes, block), sink->size_bytes);
 }
 
 int plan_init(struct plan *p, const struct plan_facts *f, uint64_t slot_bytes,
@@ -87,7 +79,7 @@ int plan_init(struct plan *p, const struct plan_facts *f, uint64_t slot_bytes,
     struct plan n = {.sink = sink,
                      .already = f->already,
                      .block_bytes = block,
-                     .granule_bytes = most(sink->block_bytes, TASK_ALIGN)};
+                     .granule_bytes = max64(sink->block_bytes, TASK_ALIGN)};
 
     assert(sink->align && sink->align <= TASK_ALIGN);
     assert((block & (block - 1)) == 0 && block <= TASK_MAX_ZERO_BYTES);
@@ -102,7 +94,8 @@ int plan_init(struct plan *p, const struct plan_facts *f, uint64_t slot_bytes,
     if (sink->size_bytes > UINT64_MAX / 2)
         return err_set(e, ERR_UNSUPPORTED, "%s is too large", sink->desc);
     n.base_end = base_end(f->base, sink, block);
-    n.end = sink->known_zero ? most(f->source->size_bytes, n.base_end) : sink->size_bytes;
+    n.end =
+        sink->known_zero ? max64(f->source->size_bytes, n.base_end) : sink->size_bytes;
     *p = n;
     atomic_init(&p->cursor, 0);
     pthread_mutex_init(&p->lock, NULL);
@@ -134,7 +127,7 @@ static int unit_covering(const struct feed *f, uint64_t offset, uint64_t want_en
     struct unit u = {0};
 
     if (want_end - at < limit)
-        limit = round_up(most(want_end - at, s->unit_max_bytes), s->unit_align);
+        limit = round_up(max64(want_end - at, s->unit_max_bytes), s->unit_align);
     for (;;) {
         if (source_unit_at(s, at, limit, &u, e) < 0)
             return name_source(s, e);
@@ -156,7 +149,7 @@ static int unit_covering(const struct feed *f, uint64_t offset, uint64_t want_en
  * it touches, or those that are in it completely. Nothing lies behind the disk's end. */
 static uint64_t touched_end(const struct plan *p, const struct unit *u)
 {
-    return least(round_up(u->offset + u->len, p->block_bytes), p->sink->size_bytes);
+    return min64(round_up(u->offset + u->len, p->block_bytes), p->sink->size_bytes);
 }
 
 static uint64_t filled_end(const struct plan *p, const struct unit *u, uint64_t size)
@@ -180,13 +173,13 @@ static bool skip_already(struct plan *p, uint64_t at, uint64_t *ret_stop,
     next = at + run;
     if (!in) {
         if (next < p->end)
-            *ret_stop = least(round_up(next, p->block_bytes), *ret_stop);
+            *ret_stop = min64(round_up(next, p->block_bytes), *ret_stop);
         return false;
     }
     if (next < p->end)
         next = round_down(next, p->block_bytes);
     if (next <= at) {
-        *ret_stop = least(at + p->block_bytes, *ret_stop);
+        *ret_stop = min64(at + p->block_bytes, *ret_stop);
         return false;
     }
     *ret = (struct task){.kind = TASK_SKIP, .offset = at, .len = next - at};
@@ -212,9 +205,9 @@ static int look_at_base(struct plan *p, struct task *t, struct err *e)
         return 0;
     if (zeros > t->offset) {
         t->holds = HOLDS_ZEROS;
-        end = least(end, zeros);
+        end = min64(end, zeros);
     } else {
-        end = least(end, touched_end(p, &u));
+        end = min64(end, touched_end(p, &u));
     }
     t->len = end - t->offset;
     return 0;
@@ -228,18 +221,18 @@ static int look_at_source(struct plan *p, uint64_t at, uint64_t stop, struct tas
     struct unit u;
 
     *ret =
-        (struct task){.kind = TASK_ZERO, .offset = at, .len = least(stop, p->end) - at};
+        (struct task){.kind = TASK_ZERO, .offset = at, .len = min64(stop, p->end) - at};
     if (at >= size)
         return 0;
     if (unit_covering(&p->data, at, stop, &u, e) < 0)
         return -1;
     if (u.kind == UNIT_ZERO) {
-        end = least(filled_end(p, &u, size), stop);
+        end = min64(filled_end(p, &u, size), stop);
         ret->len = end - at;
         if (end > at)
             return 0;
     }
-    end = least(touched_end(p, &u), stop);
+    end = min64(touched_end(p, &u), stop);
     ret->kind = TASK_ASSEMBLE;
     ret->len = end - at;
     if (u.kind == UNIT_DATA && u.offset == at &&
@@ -258,11 +251,11 @@ static int task_at(struct plan *p, uint64_t at, struct task *ret, struct err *e)
     if (skip_already(p, at, &stop, ret))
         return 0;
     if (at < p->base_end)
-        stop = least(stop, p->base_end);
+        stop = min64(stop, p->base_end);
     if (look_at_source(p, at, stop, ret, e) < 0 || look_at_base(p, ret, e) < 0)
         return -1;
     if (ret->kind == TASK_ZERO && ret->holds == HOLDS_UNKNOWN)
-        ret->len = least(ret->len, TASK_MAX_ZERO_BYTES);
+        ret->len = min64(ret->len, TASK_MAX_ZERO_BYTES);
     return 0;
 }
 
@@ -298,7 +291,7 @@ static int assemble(const struct feed *f, uint64_t at, uint64_t end, unsigned ch
 
         if (unit_covering(f, at, end, &u, e) < 0)
             return -1;
-        n = least(u.offset + u.len, end) - at;
+        n = min64(u.offset + u.len, end) - at;
         if (u.kind == UNIT_ZERO) {
             memset(out, 0, n);
         } else if (n == u.len && (uintptr_t)out % TASK_ALIGN == 0) {
@@ -319,7 +312,7 @@ static int assemble(const struct feed *f, uint64_t at, uint64_t end, unsigned ch
 static int fill(const struct feed *f, const struct task *t, void *buf, void *scratch,
                 struct err *e)
 {
-    uint64_t have = least(t->offset + t->len, f->source->size_bytes) - t->offset;
+    uint64_t have = min64(t->offset + t->len, f->source->size_bytes) - t->offset;
 
     if (assemble(f, t->offset, t->offset + have, buf, scratch, e) < 0)
         return -1;

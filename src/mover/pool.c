@@ -2,6 +2,7 @@
 #include "mover/pool.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -24,11 +25,6 @@ static struct {
           .changed = PTHREAD_COND_INITIALIZER,
           .free_bytes = POOL_BYTES,
           .waiters = STAILQ_HEAD_INITIALIZER(pool.waiters)};
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* With the lock held. */
 static void wait_a_moment(void)
@@ -67,7 +63,7 @@ int pool_take(uint64_t min_bytes, uint64_t want_bytes, const struct cancel *canc
     }
     STAILQ_REMOVE(&pool.waiters, &me, waiter, next);
     if (r == 0) {
-        n = least(want_bytes, pool.free_bytes / 2);
+        n = min64(want_bytes, pool.free_bytes / 2);
         n = n < min_bytes ? min_bytes : n;
         pool.free_bytes -= n;
         *ret_bytes = n;

@@ -15,12 +15,12 @@
 static json_t *disk_json(const struct machine_disk *d)
 {
     const struct source *s = d->source;
-    json_t *o = json_pack("{s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "name",
-                          json_any_text(d->name), "desc", json_any_text(s->desc),
-                          "format", s->ops->name, "size_bytes", (json_int_t)s->size_bytes,
-                          "align", (json_int_t)s->unit_align, "unit_max_bytes",
-                          (json_int_t)s->unit_max_bytes, "controller",
-                          (json_int_t)d->controller, "unit", (json_int_t)d->unit);
+    json_t *o = json_pack(
+        "{s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "name", json_any_text(d->name),
+        "desc", json_any_text(s->desc), "format", s->ops->name, "size_bytes",
+        (json_int_t)s->size_bytes, "align", (json_int_t)s->unit_align, "unit_max_bytes",
+        (json_int_t)s->unit_max_bytes, "fetch_bytes", (json_int_t)s->fetch_bytes,
+        "controller", (json_int_t)d->controller, "unit", (json_int_t)d->unit);
 
     if (o && s->data_bytes_hint <= MAX_BYTES)
         json_object_set_new(o, "data_bytes",
@@ -117,7 +117,7 @@ static int read_disk(const json_t *o, uint32_t i, wire_source_fn *make, void *ct
                      struct machine_disk *d, struct err *e)
 {
     const char *name, *desc, *format;
-    uint64_t align, unit_max, controller, unit;
+    uint64_t align, unit_max, fetch, controller, unit;
     struct source s = {0};
 
     if (json_need_str(o, "name", &name, e) < 0 ||
@@ -126,6 +126,7 @@ static int read_disk(const json_t *o, uint32_t i, wire_source_fn *make, void *ct
         number(o, "size_bytes", MAX_BYTES, &s.size_bytes, e) < 0 ||
         number(o, "align", WIRE_SLOT_BYTES, &align, e) < 0 ||
         number(o, "unit_max_bytes", WIRE_SLOT_BYTES, &unit_max, e) < 0 ||
+        number(o, "fetch_bytes", WIRE_SLOT_BYTES, &fetch, e) < 0 ||
         number(o, "controller", UINT32_MAX, &controller, e) < 0 ||
         number(o, "unit", UINT32_MAX, &unit, e) < 0)
         return -1;
@@ -133,6 +134,7 @@ static int read_disk(const json_t *o, uint32_t i, wire_source_fn *make, void *ct
         return err_set(e, ERR_FAILED, "disk %u: units that cannot be", i + 1);
     s.unit_align = (uint32_t)align;
     s.unit_max_bytes = (uint32_t)unit_max;
+    s.fetch_bytes = (uint32_t)fetch;
     s.data_bytes_hint = json_u64_or(o, "data_bytes", UINT64_MAX);
     d->controller = (uint32_t)controller;
     d->unit = (uint32_t)unit;

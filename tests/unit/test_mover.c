@@ -177,6 +177,39 @@ static void test_many_workers_stay_within_the_pool(void **state)
     sink_free(&to->base);
 }
 
+static uint64_t pool_of(struct mem_source *const *from, size_t n)
+{
+    struct mem_sink *to[2];
+    struct mover_disk d[2];
+    struct mover_options opt = {.workers = 2};
+    struct mover_result res;
+
+    for (size_t i = 0; i < n; i++) {
+        to[i] = mem_sink_new(from[i]->base.size_bytes, 512, true);
+        d[i] = disk_of(from[i], &to[i]->base);
+    }
+    assert_ok(mover_run(d, n, &opt, &res, e));
+    for (size_t i = 0; i < n; i++) {
+        assert_copied(from[i], &to[i]->base);
+        sink_free(&to[i]->base);
+    }
+    return res.pool_bytes;
+}
+
+static void test_buffers_are_few_unless_more_pays(void **state)
+{
+    struct mem_source *from[] = {mem_source_new(20 * MIB, 4096, 0),
+                                 mem_source_new(20 * MIB, 65536, 0)};
+
+    assert_int_equal(pool_of(from, 1), 2 * 4 * 2 * MIB);
+    assert_int_equal(pool_of(from, 2), 2 * 8 * 2 * MIB);
+    from[0]->base.fetch_bytes = 4 * MIB;
+    assert_int_equal(pool_of(from, 1), 2 * 4 * 4 * MIB);
+    assert_int_equal(pool_of(from, 2), 2 * 8 * 4 * MIB);
+    for (size_t i = 0; i < 2; i++)
+        source_free(&from[i]->base);
+}
+
 /* ---- faults ---- */
 
 static void test_damaged_unit_stops_the_run_and_is_never_written(void **state)
@@ -683,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_small_sink_is_refused_untouched),
         cmocka_unit_test(test_pool_too_small_for_the_units_is_refused),
         cmocka_unit_test(test_many_workers_stay_within_the_pool),
+        cmocka_unit_test(test_buffers_are_few_unless_more_pays),
         cmocka_unit_test(test_damaged_unit_stops_the_run_and_is_never_written),
         cmocka_unit_test(test_failing_write_stops_the_run),
         cmocka_unit_test(test_failing_write_in_io_uring_is_told),

@@ -316,13 +316,21 @@ static void test_machines_that_cannot_be(void **state)
         {"{\"name\":\"m\",\"cpus\":4294967296,\"memory_bytes\":1,\"firmware\":1}",
          "cpus"},
         {"{\"name\":\"m\",\"cpus\":1,\"memory_bytes\":1,\"firmware\":3}", "firmware"},
-        {M("\"size_bytes\":2305843009213693952,\"align\":512,\"unit_max_bytes\":512,"),
+        {M("\"size_bytes\":2305843009213693952,\"align\":512,\"unit_max_bytes\":512,"
+           "\"fetch_bytes\":0,"),
          "size_bytes"},
-        {M("\"size_bytes\":512,\"align\":0,\"unit_max_bytes\":512,"), "units"},
-        {M("\"size_bytes\":512,\"align\":768,\"unit_max_bytes\":768,"), "units"},
-        {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":513,"), "units"},
+        {M("\"size_bytes\":512,\"align\":0,\"unit_max_bytes\":512,\"fetch_bytes\":0,"),
+         "units"},
+        {M("\"size_bytes\":512,\"align\":768,\"unit_max_bytes\":768,\"fetch_bytes\":0,"),
+         "units"},
+        {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":513,\"fetch_bytes\":0,"),
+         "units"},
         {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":8388608,"), "unit_max"},
-        {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":512,"), "made"},
+        {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":512,\"fetch_bytes\":"
+           "8388608,"),
+         "fetch_bytes"},
+        {M("\"size_bytes\":512,\"align\":512,\"unit_max_bytes\":512,\"fetch_bytes\":0,"),
+         "made"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
