@@ -160,6 +160,16 @@ static int read_env(const struct option_def *defs, void *values, struct err *e)
 
 /* ---- command line --------------------------------------------------------------- */
 
+/* Characters: the bytes of UTF-8 that continue one take no column. */
+static int columns(const char *s)
+{
+    int n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
 static void print_help(const struct command_help *help, const struct option_def *defs)
 {
     printf("usage: hotadd %s [OPTIONS]%s%s\n\n%s\n", help->name, *help->args ? " " : "",
@@ -176,10 +186,10 @@ static void print_help(const struct command_help *help, const struct option_def 
             snprintf(letter, sizeof letter, "-%c, ", d->letter);
         snprintf(left, sizeof left, "  %s--%s%s%s", letter, d->name, d->arg ? " " : "",
                  d->arg ? d->arg : "");
-        if (strlen(left) >= HELP_COLUMN)
+        if (columns(left) >= HELP_COLUMN)
             printf("%s\n%*s%s\n", left, HELP_COLUMN, "", d->help);
         else
-            printf("%-*s%s\n", HELP_COLUMN, left, d->help);
+            printf("%s%*s%s\n", left, HELP_COLUMN - columns(left), "", d->help);
     }
     printf("  -h, --help                print this and exit\n");
     if (help->epilogue)

@@ -563,7 +563,9 @@ static int open_chunks(struct store *s, enum repo_open how, struct err *e)
     if (fd < 0 && errno == ENOENT)
         return err_set(
             e, ERR_INPUT,
-            "%s is not a Proxmox Backup datastore: it has no .chunks directory", s->desc);
+            "%s is not a Proxmox Backup datastore: it has no .chunks directory (`hotadd "
+            "backup --create` makes a repository in an empty folder)",
+            s->desc);
     if (fd < 0)
         return dir_sys(s, ".chunks", "open", e);
     self(s)->chunks = fd;
@@ -586,10 +588,12 @@ int store_dir_new(const char *path, enum repo_open how, struct store **ret, stru
         return -1;
     d->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->root < 0) {
-        err_sys(e, "%s: open", path);
-        if (e->sys_errno == ENOENT)
-            e->kind = ERR_NOT_FOUND;
-        return -1;
+        if (errno == ENOENT)
+            return err_set(e, ERR_NOT_FOUND,
+                           "%s does not exist (`hotadd backup --create` makes a "
+                           "repository there)",
+                           path);
+        return err_sys(e, "%s: open", path);
     }
     if (open_chunks(s, how, e) < 0)
         return -1;
