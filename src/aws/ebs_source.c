@@ -17,6 +17,9 @@
 #define WINDOWS       6
 #define UNIT_BLOCKS   2 /* joined into a unit, where the reader has room */
 #define NOWHERE       UINT64_MAX
+/* A block of 512 KiB takes the service some tens of milliseconds; a thousand calls a
+ * second is what it grants an account for one snapshot. */
+#define CALLS_AT_ONCE 32
 
 struct block {
     uint64_t index;
@@ -266,6 +269,7 @@ int ebs_source_new(struct aws *aws, const char *snapshot_id, const char *desc,
     s->base.size_bytes = shape.volume_bytes;
     s->base.unit_align = shape.block_bytes;
     s->base.unit_max_bytes = shape.block_bytes;
+    s->base.calls_at_once = CALLS_AT_ONCE;
     s->base.data_bytes_hint = UINT64_MAX; /* a list of all blocks, twice, says it */
     s->windows[0].used = ++s->clock;
     *ret = &s->base;

@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 #define MAX_HEADER_BYTES (64 * 1024)
-#define MAX_IDLE         16
+#define MAX_IDLE         64 /* as many as threads that may be at it */
 /* Of an answer that is no success: its reason is wanted, however little else is. */
 #define MAX_REFUSAL (256 * 1024)
 /* Bodies beyond this move in pieces of this size; libcurl's own are of 16 and 64 KiB. */

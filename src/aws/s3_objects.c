@@ -4,6 +4,9 @@
 #include "aws/s3.h"
 #include "base/str.h"
 
+/* A chunk takes the service some tens of milliseconds. */
+#define CALLS_AT_ONCE 16
+
 struct s3_objects {
     struct objects objects;
     struct s3_bucket *bucket;
@@ -137,6 +140,7 @@ int s3_objects_new(struct aws *aws, const char *bucket, const char *prefix,
     if (!o)
         return -1;
     o->objects.ops = &ops;
+    o->objects.calls_at_once = CALLS_AT_ONCE;
     o->objects.desc = str_fmt(e, "s3://%s%s%s", bucket, *prefix ? "/" : "", prefix);
     o->prefix = str_fmt(e, "%s%s", prefix, *prefix ? "/" : "");
     if (!o->objects.desc || !o->prefix || s3_bucket_new(aws, bucket, &o->bucket, e) < 0) {

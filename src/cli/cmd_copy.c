@@ -31,7 +31,8 @@ static const struct option_def defs[] = {
     {"digest", 0, OPTION_FLAG, AT(digest), NULL, "tell a SHA-256 of what was copied"},
     {"max-rate", 0, OPTION_BYTES, AT(max_rate), "BYTES",
      "at most so many bytes of data a second (100M)"},
-    {"workers", 0, OPTION_U64, AT(workers), "N", "threads (one per core)"},
+    {"workers", 0, OPTION_U64, AT(workers), "N",
+     "threads (one per core, more where S3 is waited for)"},
     COMMON_OPTIONS(struct copy_options),
     OPTION_END,
 };

@@ -49,7 +49,9 @@ struct objects_ops {
 /* Embedded as the first member. */
 struct objects {
     const struct objects_ops *ops;
-    char *desc; /* owned; names it in errors: "s3://bucket/prefix" */
+    char *desc;             /* owned; names it in errors: "s3://bucket/prefix" */
+    uint32_t calls_at_once; /* so many pay, since each waits for the service; 0: no more
+                               than there are cores */
 };
 
 void objects_free(struct objects *o);

@@ -37,6 +37,8 @@ struct sink {
     /* 0, or a power of two: every write and zero covers whole blocks of this size (the
      * last one of the disk may be short). A repository's chunks are such blocks. */
     uint32_t block_bytes;
+    uint32_t calls_at_once; /* so many writes under way pay where each call waits for a
+                               service; 0: as many as there are cores */
     int fd;          /* for io_uring: reads and writes on it at `offset` mean the same as
                         the operations above; -1 when there is none */
     bool known_zero; /* reads as zeros wherever nothing was written: zeros are skipped */

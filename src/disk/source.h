@@ -61,6 +61,8 @@ struct source {
                                 parts: callers' buffers hold at least this */
     uint32_t fetch_bytes;    /* so much at once pays where every fetch waits for somebody,
                                 as for a server; 0: small fetches cost no more */
+    uint32_t calls_at_once;  /* so many fetches under way pay, since each waits for a
+                                service; 0: as many as there are cores */
     char *desc;              /* owned; names the disk in errors: "vm.ova: disk1.vmdk" */
     /* Bytes of data that will be fetched in all, for honest progress; UINT64_MAX when
      * finding out would mean reading the whole file. */

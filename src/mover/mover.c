@@ -130,45 +130,50 @@ static struct plan_facts facts_of(const struct mover_disk *d)
 struct needs {
     uint64_t min_bytes, want_bytes;
     uint64_t slots, want_slots;
+    uint64_t workers;     /* wanted */
     uint64_t total_bytes; /* of all disks; saturates */
 };
 
+static void need_of_disk(const struct mover_disk *d, struct needs *n)
+{
+    struct plan_facts f = facts_of(d);
+
+    n->min_bytes = max64(n->min_bytes, plan_min_slot(&f));
+    n->want_bytes = max64(n->want_bytes, d->source->fetch_bytes);
+    n->workers = max64(n->workers, d->source->calls_at_once);
+    n->workers = max64(n->workers, d->sink->calls_at_once);
+    if (__builtin_add_overflow(n->total_bytes, d->source->size_bytes, &n->total_bytes))
+        n->total_bytes = UINT64_MAX;
+    if (!d->base)
+        return;
+    n->want_bytes = max64(n->want_bytes, d->base->fetch_bytes);
+    n->workers = max64(n->workers, d->base->calls_at_once);
+    n->slots = 3;
+}
+
 static struct needs needs_of(const struct mover *m, const struct mover_disk *disks)
 {
-    struct needs n = {
-        .min_bytes = TASK_ALIGN, .want_bytes = DEFAULT_SLOT_BYTES, .slots = 2};
+    struct needs n = {.min_bytes = TASK_ALIGN,
+                      .want_bytes = DEFAULT_SLOT_BYTES,
+                      .slots = 2,
+                      .workers = max64(usable_cores(), 1)};
 
-    for (size_t i = 0; i < m->n_disks; i++) {
-        const struct mover_disk *d = &disks[i];
-        struct plan_facts f = facts_of(d);
-
-        n.min_bytes = max64(n.min_bytes, plan_min_slot(&f));
-        n.want_bytes = max64(n.want_bytes, d->source->fetch_bytes);
-        if (d->base)
-            n.want_bytes = max64(n.want_bytes, d->base->fetch_bytes);
-        if (__builtin_add_overflow(n.total_bytes, d->source->size_bytes, &n.total_bytes))
-            n.total_bytes = UINT64_MAX;
-        if (d->base)
-            n.slots = 3;
-    }
+    for (size_t i = 0; i < m->n_disks; i++)
+        need_of_disk(&disks[i], &n);
+    if (m->opt->workers)
+        n.workers = m->opt->workers;
+    n.workers = min64(n.workers, MAX_WORKERS);
     n.want_bytes = max64(n.want_bytes, n.min_bytes);
     /* Of several disks none may hold more than half of them. */
     n.want_slots = 2 * n.slots * (m->n_disks > 1 ? 2 : 1);
     return n;
 }
 
-static uint64_t workers_wanted(const struct mover *m)
-{
-    uint64_t n = m->opt->workers ? m->opt->workers : usable_cores();
-
-    return min64(max64(n, 1), MAX_WORKERS);
-}
-
 /* Chooses buffer size and number of workers so that all buffers fit into what the pool
  * gives and every worker has as many as it needs. */
 static void choose_sizes(struct mover *m, const struct needs *n)
 {
-    uint64_t workers = min64(workers_wanted(m), m->pool_bytes / n->slots / n->min_bytes);
+    uint64_t workers = min64(n->workers, m->pool_bytes / n->slots / n->min_bytes);
     uint64_t min = n->min_bytes, want, slots;
 
     /* Multiples of `min`, whose power-of-two factor the units of the sources need. */
@@ -193,9 +198,8 @@ static int take_memory(struct mover *m, const struct mover_disk *disks, struct e
                        want, min);
     /* Large blocks are no reason to let all but one worker rest. */
     if (!want)
-        want = max64(
-            min64(workers_wanted(m) * n.want_slots * n.want_bytes, DEFAULT_POOL_BYTES),
-            min * usable_cores());
+        want = max64(min64(n.workers * n.want_slots * n.want_bytes, DEFAULT_POOL_BYTES),
+                     min * usable_cores());
     want = min64(want, POOL_BYTES);
     if (pool_take(min, want > min ? want : min, m->opt->cancel, &m->pool_bytes, e) < 0)
         return -1;

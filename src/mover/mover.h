@@ -60,7 +60,9 @@ enum mover_io {
 
 /* All zero is the default. */
 struct mover_options {
-    unsigned workers; /* 0: one per usable core */
+    /* 0: one per usable core, or as many as a source or sink says that pay, each waiting
+     * for a service, as far as the pool reaches. At most 64. */
+    unsigned workers;
     /* All buffers of all workers, at most; 0: what the workers want, up to 64 MiB unless
      * the units are large (docs/mover.md). Runs that overlap in time share the process's
      * 192 MiB and may get less; a run waits when too little is left. */

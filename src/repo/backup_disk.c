@@ -329,6 +329,7 @@ int backup_disk_new(struct repo_backup *b, const char *name, uint64_t size_bytes
                             .size_bytes = size_bytes,
                             .align = 4096,
                             .block_bytes = b->chunk_bytes,
+                            .calls_at_once = b->repo->store->calls_at_once,
                             .fd = -1};
     d->name = str_dup(name, e);
     d->file = str_fmt(e, "%s.fidx", name);

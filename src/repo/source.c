@@ -123,7 +123,8 @@ int repo_source_new(struct repo_point *p, size_t disk, struct source **ret, stru
     s->base = (struct source){.ops = &ops,
                               .size_bytes = fidx_size(d->index),
                               .unit_align = fidx_chunk_bytes(d->index),
-                              .unit_max_bytes = fidx_chunk_bytes(d->index)};
+                              .unit_max_bytes = fidx_chunk_bytes(d->index),
+                              .calls_at_once = p->repo->store->calls_at_once};
     s->point = p;
     s->disk = d;
     s->base.desc = str_fmt(e, "%s/%s/%s", p->repo->store->desc, p->path, d->name);

@@ -103,6 +103,7 @@ struct store_ops {
 struct store {
     const struct store_ops *ops;
     char *desc; /* owned; names it in errors: "/srv/store", "s3://bucket/prefix/name" */
+    uint32_t calls_at_once; /* as a source's */
 };
 
 int store_dir_new(const char *path, enum repo_open how, struct store **ret,

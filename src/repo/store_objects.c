@@ -447,6 +447,7 @@ int store_objects_new(struct objects *objects, const char *name, enum repo_open 
     }
     o->base.ops = &obj_ops;
     o->objects = objects;
+    o->base.calls_at_once = objects->calls_at_once;
     if (!repo_id_valid(name))
         return err_set(e, ERR_USAGE, "'%.80s' is not a datastore's name", name);
     o->name = str_dup(name, e);

@@ -193,6 +193,7 @@ int verify_source_new(struct repo_verify *v, struct source **ret, struct err *e)
     s->base.ops = &ops;
     s->base.unit_align = VERIFY_ALIGN;
     s->base.unit_max_bytes = max;
+    s->base.calls_at_once = v->repo->store->calls_at_once;
     s->base.data_bytes_hint = hint;
     s->base.desc = str_dup(v->repo->store->desc, e);
     if (!s->base.desc) {

@@ -210,6 +210,31 @@ static void test_buffers_are_few_unless_more_pays(void **state)
         source_free(&from[i]->base);
 }
 
+static unsigned workers_of(uint32_t source, uint32_t sink, unsigned asked)
+{
+    struct mem_source *from = mem_source_new(4 * MIB, 65536, 0);
+    struct mem_sink *to = mem_sink_new(4 * MIB, 512, true);
+    struct mover_disk d = disk_of(from, &to->base);
+    struct mover_options opt = {.workers = asked};
+    struct mover_result res;
+
+    from->base.calls_at_once = source;
+    to->base.calls_at_once = sink;
+    assert_ok(mover_run(&d, 1, &opt, &res, e));
+    assert_copied(from, &to->base);
+    assert_in_range(res.pool_bytes, 1, 64 * MIB);
+    source_free(&from->base);
+    sink_free(&to->base);
+    return res.workers;
+}
+
+static void test_more_workers_where_each_waits_for_a_service(void **state)
+{
+    assert_true(workers_of(40, 0, 0) >= 40);
+    assert_true(workers_of(0, 50, 0) >= 50);
+    assert_int_equal(workers_of(40, 50, 3), 3);
+}
+
 /* ---- faults ---- */
 
 static void test_damaged_unit_stops_the_run_and_is_never_written(void **state)
@@ -717,6 +742,7 @@ int main(void)
         cmocka_unit_test(test_pool_too_small_for_the_units_is_refused),
         cmocka_unit_test(test_many_workers_stay_within_the_pool),
         cmocka_unit_test(test_buffers_are_few_unless_more_pays),
+        cmocka_unit_test(test_more_workers_where_each_waits_for_a_service),
         cmocka_unit_test(test_damaged_unit_stops_the_run_and_is_never_written),
         cmocka_unit_test(test_failing_write_stops_the_run),
         cmocka_unit_test(test_failing_write_in_io_uring_is_told),
