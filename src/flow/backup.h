@@ -39,7 +39,7 @@ struct backup_params {
     uint32_t chunk_bytes;    /* 0: the base's, else 4 MiB */
     int zstd_level;          /* as in struct repo_backup_options */
     uint64_t max_rate;       /* bytes of data per second; 0: no limit */
-    unsigned workers;        /* 0: mover.h */
+    unsigned workers;        /* 0: the mover's choice */
     bool drop_snapshots;     /* of instances: keep none for the next backup */
     const char *device_root; /* where attached volumes appear; NULL: /dev */
 };

@@ -17,7 +17,7 @@ struct copy_params {
     bool verify;       /* read back what was written */
     bool digest;       /* of what was copied; see docs/mover.md */
     uint64_t max_rate; /* bytes of data a second; 0: no limit */
-    uint64_t workers;  /* 0: mover.h */
+    uint64_t workers;  /* 0: the mover's choice */
 };
 
 /* *ret (owned) tells what was done: sizes in bytes, seconds, bytes a second. Nothing is

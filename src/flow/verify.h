@@ -11,7 +11,7 @@ struct verify_params {
     const char *name; /* VM: all of its points; VM@TIME: that one; NULL: all there are */
     struct repo_verify_options options;
     uint64_t max_rate; /* bytes a second; 0: no limit */
-    unsigned workers;  /* 0: mover.h */
+    unsigned workers;  /* 0: the mover's choice */
 };
 
 /* *ret_result (owned; set on success) is {points, points_bad, points_skipped, chunks,

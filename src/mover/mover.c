@@ -134,20 +134,24 @@ struct needs {
     uint64_t total_bytes; /* of all disks; saturates */
 };
 
+static void need_of_source(const struct source *s, struct needs *n)
+{
+    n->want_bytes = max64(n->want_bytes, s->fetch_bytes);
+    n->workers = max64(n->workers, s->calls_at_once);
+}
+
 static void need_of_disk(const struct mover_disk *d, struct needs *n)
 {
     struct plan_facts f = facts_of(d);
 
     n->min_bytes = max64(n->min_bytes, plan_min_slot(&f));
-    n->want_bytes = max64(n->want_bytes, d->source->fetch_bytes);
-    n->workers = max64(n->workers, d->source->calls_at_once);
     n->workers = max64(n->workers, d->sink->calls_at_once);
+    need_of_source(d->source, n);
     if (__builtin_add_overflow(n->total_bytes, d->source->size_bytes, &n->total_bytes))
         n->total_bytes = UINT64_MAX;
     if (!d->base)
         return;
-    n->want_bytes = max64(n->want_bytes, d->base->fetch_bytes);
-    n->workers = max64(n->workers, d->base->calls_at_once);
+    need_of_source(d->base, n);
     n->slots = 3;
 }
 
@@ -201,7 +205,7 @@ static int take_memory(struct mover *m, const struct mover_disk *disks, struct e
         want = max64(min64(n.workers * n.want_slots * n.want_bytes, DEFAULT_POOL_BYTES),
                      min * usable_cores());
     want = min64(want, POOL_BYTES);
-    if (pool_take(min, want > min ? want : min, m->opt->cancel, &m->pool_bytes, e) < 0)
+    if (pool_take(min, max64(want, min), m->opt->cancel, &m->pool_bytes, e) < 0)
         return -1;
     choose_sizes(m, &n);
     return 0;

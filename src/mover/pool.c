@@ -63,8 +63,7 @@ int pool_take(uint64_t min_bytes, uint64_t want_bytes, const struct cancel *canc
     }
     STAILQ_REMOVE(&pool.waiters, &me, waiter, next);
     if (r == 0) {
-        n = min64(want_bytes, pool.free_bytes / 2);
-        n = n < min_bytes ? min_bytes : n;
+        n = max64(min64(want_bytes, pool.free_bytes / 2), min_bytes);
         pool.free_bytes -= n;
         *ret_bytes = n;
     }

@@ -17,12 +17,6 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define HEAD_BYTES       12
-#define CRYPT_HEAD_BYTES 44
-#define CRC_AT           8
-#define IV_AT            12
-#define TAG_AT           28
-
 static const unsigned char magics[2][2][8] = {
     [DATABLOB_PLAIN] = {{0x42, 0xab, 0x38, 0x07, 0xbe, 0x83, 0x70, 0xa1},
                         {0x31, 0xb9, 0x58, 0x42, 0x6f, 0xb6, 0xa3, 0x7f}},
@@ -173,13 +167,13 @@ static int read_head(const unsigned char *raw, size_t raw_len, struct head *h,
 {
     if (raw_len == 0)
         return damaged(kind, REPO_DAMAGE_EMPTY, e, "it is empty");
-    if (raw_len < HEAD_BYTES)
+    if (raw_len < DATABLOB_HEAD)
         return damaged(kind, REPO_DAMAGE_SHORT, e, "it has only %zu bytes", raw_len);
     for (int i = 0; i < 4; i++)
         if (memcmp(raw, magics[i >> 1][i & 1], 8) == 0) {
             h->crypt = i >> 1 ? DATABLOB_ENCRYPTED : DATABLOB_PLAIN;
             h->zstd = i & 1;
-            h->len = i >> 1 ? CRYPT_HEAD_BYTES : HEAD_BYTES;
+            h->len = i >> 1 ? DATABLOB_CRYPT_HEAD : DATABLOB_HEAD;
             return raw_len >= h->len ? 0
                                      : damaged(kind, REPO_DAMAGE_SHORT, e,
                                                "it has only %zu bytes", raw_len);
@@ -196,7 +190,8 @@ static int decrypt(struct datablob_work *w, const unsigned char *raw, unsigned c
     if (!w->open && !(w->open = EVP_CIPHER_CTX_new()))
         return err_nomem(e);
     *kind = REPO_DAMAGE_TAG;
-    return gcm_open(w->open, key, raw + IV_AT, body, body_len, body, raw + TAG_AT, e);
+    return gcm_open(w->open, key, raw + DATABLOB_IV_AT, body, body_len, body,
+                    raw + DATABLOB_TAG_AT, e);
 }
 
 /* Header, CRC, encryption as expected and decryption. 0 and what is left to decompress;
@@ -213,7 +208,7 @@ static int open_body(struct datablob_work *w, unsigned char *raw, size_t raw_len
         return -1;
     body = raw + h->len;
     len = raw_len - h->len;
-    if (libdeflate_crc32(0, body, len) != le32_at(raw + CRC_AT))
+    if (libdeflate_crc32(0, body, len) != le32_at(raw + DATABLOB_CRC_AT))
         return damaged(kind, REPO_DAMAGE_CRC, e, "its CRC is wrong");
     if ((h->crypt == DATABLOB_PLAIN) != (crypt == DATABLOB_PLAIN))
         return damaged(kind, REPO_DAMAGE_CRYPT, e,
@@ -356,9 +351,9 @@ static int encrypt(struct datablob_work *w, struct datablob_encoded *x, struct e
 
     if (!w->seal && !(w->seal = EVP_CIPHER_CTX_new()))
         return err_nomem(e);
-    rand_bytes(x->head + IV_AT, IV_BYTES);
-    if (gcm_seal(w->seal, key, x->head + IV_AT, x->body, x->body_len, w->raw,
-                 x->head + TAG_AT, e) < 0)
+    rand_bytes(x->head + DATABLOB_IV_AT, IV_BYTES);
+    if (gcm_seal(w->seal, key, x->head + DATABLOB_IV_AT, x->body, x->body_len, w->raw,
+                 x->head + DATABLOB_TAG_AT, e) < 0)
         return -1;
     x->body = w->raw;
     return 0;
@@ -374,10 +369,10 @@ int datablob_encode(struct datablob_work *w, enum datablob_crypt crypt, int leve
 
     assert(w->cap >= len && (crypt == DATABLOB_PLAIN || w->key));
     memcpy(x.head, magics[crypt][packed != 0], 8);
-    x.head_len = crypt == DATABLOB_ENCRYPTED ? CRYPT_HEAD_BYTES : HEAD_BYTES;
+    x.head_len = crypt == DATABLOB_ENCRYPTED ? DATABLOB_CRYPT_HEAD : DATABLOB_HEAD;
     if (crypt == DATABLOB_ENCRYPTED && encrypt(w, &x, e) < 0)
         return -1;
-    le32_put(x.head + CRC_AT, libdeflate_crc32(0, x.body, x.body_len));
+    le32_put(x.head + DATABLOB_CRC_AT, libdeflate_crc32(0, x.body, x.body_len));
     *ret = x;
     return 0;
 }

@@ -16,6 +16,13 @@
 /* No encoder makes a file of a chunk larger than this. */
 #define DATABLOB_MAX_RAW(plain) ((size_t)(plain) + ((size_t)(plain) >> 7) + 1024)
 
+/* The header: magic, CRC-32 of what follows it; when encrypted also IV and tag. Bytes. */
+#define DATABLOB_HEAD       12
+#define DATABLOB_CRYPT_HEAD 44
+#define DATABLOB_CRC_AT     8
+#define DATABLOB_IV_AT      12
+#define DATABLOB_TAG_AT     28
+
 enum datablob_crypt {
     DATABLOB_PLAIN,
     DATABLOB_ENCRYPTED,
@@ -57,7 +64,7 @@ int datablob_decode(struct datablob_work *w, unsigned char *raw, size_t raw_len,
                     enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
 
 struct datablob_encoded {
-    unsigned char head[44];
+    unsigned char head[DATABLOB_CRYPT_HEAD];
     size_t head_len;
     const void *body; /* borrowed: the caller's data, or the work's buffer */
     size_t body_len;

@@ -20,12 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 #define MAX_PLAIN (64u << 10) /* bytes: small, or growing buffers take all the time */
 
-#define HEAD_BYTES       12
-#define CRYPT_HEAD_BYTES 44
-#define CRC_AT           8
-#define IV_AT            12
-#define TAG_AT           28
-
 static const unsigned char key_bytes[KEY_BYTES] = {1, 2, 3};
 
 /* Kept from run to run, with the key and without: contexts are dear. */
@@ -46,11 +40,12 @@ static struct datablob_pool *pool_for(uint8_t flags)
 static void seal(uint8_t *raw, size_t len)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    uint8_t *body = raw + CRYPT_HEAD_BYTES;
+    uint8_t *body = raw + DATABLOB_CRYPT_HEAD;
     struct err e;
 
-    assert(ctx && gcm_seal(ctx, key_bytes, raw + IV_AT, body, len - CRYPT_HEAD_BYTES,
-                           body, raw + TAG_AT, &e) == 0);
+    assert(ctx &&
+           gcm_seal(ctx, key_bytes, raw + DATABLOB_IV_AT, body, len - DATABLOB_CRYPT_HEAD,
+                    body, raw + DATABLOB_TAG_AT, &e) == 0);
     EVP_CIPHER_CTX_free(ctx);
 }
 
@@ -59,14 +54,14 @@ static void seal(uint8_t *raw, size_t len)
 static void make_right(uint8_t *raw, size_t len, uint8_t flags)
 {
     bool crypt = len && (raw[0] == 0x7b || raw[0] == 0xe6);
-    size_t head = crypt ? CRYPT_HEAD_BYTES : HEAD_BYTES;
+    size_t head = crypt ? DATABLOB_CRYPT_HEAD : DATABLOB_HEAD;
 
     if (len < head)
         return;
     if (crypt && !(flags & LEAVE_TAG))
         seal(raw, len);
     if (!(flags & LEAVE_CRC))
-        le32_put(raw + CRC_AT, libdeflate_crc32(0, raw + head, len - head));
+        le32_put(raw + DATABLOB_CRC_AT, libdeflate_crc32(0, raw + head, len - head));
 }
 
 static void decode(struct datablob_work *w, const uint8_t *raw, size_t len,
