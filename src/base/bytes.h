@@ -58,6 +58,12 @@ static inline void le64_put(void *p, uint64_t v)
     memcpy(p, &v, sizeof v);
 }
 
+static inline void be32_put(void *p, uint32_t v)
+{
+    v = htobe32(v);
+    memcpy(p, &v, sizeof v);
+}
+
 static inline void be64_put(void *p, uint64_t v)
 {
     v = htobe64(v);

@@ -59,8 +59,8 @@ struct source {
     uint32_t unit_align;     /* units begin at multiples of this; a power of two */
     uint32_t unit_max_bytes; /* largest data unit that cannot be asked for in smaller
                                 parts: callers' buffers hold at least this */
-    uint32_t fetch_bytes;    /* so much at once pays where every fetch waits for somebody,
-                                as for a server; 0: small fetches cost no more */
+    uint32_t fetch_bytes;    /* so much at once pays, as where every fetch waits for a
+                                server; 0: small fetches cost no more */
     uint32_t calls_at_once;  /* so many fetches under way pay, since each waits for a
                                 service; 0: as many as there are cores */
     char *desc;              /* owned; names the disk in errors: "vm.ova: disk1.vmdk" */

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/rand.h"
+#include "base/sha256_pair.h"
 #include "base/str.h"
 #include "repo/key.h"
 
@@ -256,25 +257,60 @@ static int unpack_chunk(struct datablob_work *w, const struct head *h,
     return 0;
 }
 
+int datablob_unpack_chunk(struct datablob_work *w, size_t raw_len,
+                          enum datablob_crypt crypt, void *out, size_t len,
+                          enum repo_damage_kind *ret_kind, struct err *e)
+{
+    unsigned char *body;
+    struct head h;
+    size_t body_len;
+    int r = open_body(w, w->raw, raw_len, crypt, &h, &body, &body_len, ret_kind, e);
+
+    return r != 0 ? r : unpack_chunk(w, &h, body, body_len, out, len, ret_kind, e);
+}
+
+static int compare(const unsigned char is[SHA256_BYTES],
+                   const unsigned char digest[SHA256_BYTES], enum repo_damage_kind *kind,
+                   struct err *e)
+{
+    return memcmp(is, digest, SHA256_BYTES) == 0
+               ? 0
+               : damaged(kind, REPO_DAMAGE_DIGEST, e,
+                         "its data does not have the digest that it is named for");
+}
+
 int datablob_decode_chunk(struct datablob_work *w, size_t raw_len,
                           enum datablob_crypt crypt,
                           const unsigned char digest[SHA256_BYTES], void *out, size_t len,
                           enum repo_damage_kind *ret_kind, struct err *e)
 {
-    unsigned char is[SHA256_BYTES], *body;
-    struct head h;
-    size_t body_len;
-    int r = open_body(w, w->raw, raw_len, crypt, &h, &body, &body_len, ret_kind, e);
+    unsigned char is[SHA256_BYTES];
+    int r = datablob_unpack_chunk(w, raw_len, crypt, out, len, ret_kind, e);
 
     if (r != 0)
         return r;
-    if (unpack_chunk(w, &h, body, body_len, out, len, ret_kind, e) < 0)
-        return -1;
     datablob_digest(w, crypt, out, len, is);
-    if (memcmp(is, digest, sizeof is) != 0)
-        return damaged(ret_kind, REPO_DAMAGE_DIGEST, e,
-                       "its data does not have the digest that it is named for");
-    return 0;
+    return compare(is, digest, ret_kind, e);
+}
+
+int datablob_check_pair(struct datablob_work *w, enum datablob_crypt crypt,
+                        const unsigned char digest[2][SHA256_BYTES], const void *data,
+                        size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
+                        struct err *e)
+{
+    const unsigned char *second = (const unsigned char *)data + len;
+    const unsigned char *tail = crypt == DATABLOB_PLAIN ? NULL : repo_key_id(w->key);
+    unsigned char is[2][SHA256_BYTES];
+
+    if (!sha256_pair(data, second, len, tail, tail ? KEY_BYTES : 0, is)) {
+        datablob_digest(w, crypt, data, len, is[0]);
+        datablob_digest(w, crypt, second, len, is[1]);
+    }
+    *ret_which = 0;
+    if (compare(is[0], digest[0], ret_kind, e) < 0)
+        return -1;
+    *ret_which = 1;
+    return compare(is[1], digest[1], ret_kind, e);
 }
 
 /* The plain length of a small file is nowhere said: it grows, up to the limit. */

@@ -58,6 +58,18 @@ int datablob_decode_chunk(struct datablob_work *w, size_t raw_len,
                           const unsigned char digest[SHA256_BYTES], void *out, size_t len,
                           enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
 
+/* The same but for the digest, which is not looked at. */
+int datablob_unpack_chunk(struct datablob_work *w, size_t raw_len,
+                          enum datablob_crypt crypt, void *out, size_t len,
+                          enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
+
+/* Do the two halves of the data, `len` bytes each, have these digests? Costs less than
+ * one after the other. On failure *ret_which is the first half that has not. */
+int datablob_check_pair(struct datablob_work *w, enum datablob_crypt crypt,
+                        const unsigned char digest[2][SHA256_BYTES], const void *data,
+                        size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
+                        struct err *e) err_warn_unused;
+
 /* A small file's: appends at most max_bytes of plain data. `raw` is used up. */
 int datablob_decode(struct datablob_work *w, unsigned char *raw, size_t raw_len,
                     enum datablob_crypt crypt, size_t max_bytes, struct buf *out,

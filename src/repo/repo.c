@@ -92,26 +92,27 @@ static int missing(struct repo *r, const unsigned char *digest, struct err *e)
                        : "");
 }
 
-static int fetch(struct repo *r, struct datablob_work *w, const unsigned char *digest,
-                 enum datablob_crypt crypt, void *out, size_t len,
-                 enum repo_damage_kind *kind, struct err *e)
+/* The chunk's file, into the work's buffer. */
+static int read_raw(struct repo *r, struct datablob_work *w, const unsigned char *digest,
+                    size_t len, size_t *ret_len, enum repo_damage_kind *kind,
+                    struct err *e)
 {
-    size_t cap = DATABLOB_MAX_RAW(len), raw_len;
+    size_t cap = DATABLOB_MAX_RAW(len);
 
     *kind = REPO_DAMAGE_READ;
-    if (r->store->ops->chunk_read(r->store, digest, datablob_raw(w), cap, &raw_len, e) <
+    if (r->store->ops->chunk_read(r->store, digest, datablob_raw(w), cap, ret_len, e) <
         0) {
         if (e->kind != ERR_NOT_FOUND)
             return -1;
         *kind = REPO_DAMAGE_MISSING;
         return missing(r, digest, e);
     }
-    if (raw_len > cap) {
+    if (*ret_len > cap) {
         *kind = REPO_DAMAGE_LENGTH;
         return err_set(e, ERR_INPUT, "its file has %zu bytes, too many for %zu of data",
-                       raw_len, len);
+                       *ret_len, len);
     }
-    return datablob_decode_chunk(w, raw_len, crypt, digest, out, len, kind, e);
+    return 0;
 }
 
 int repo_chunk_fetch(struct repo *r, const unsigned char digest[SHA256_BYTES],
@@ -119,13 +120,54 @@ int repo_chunk_fetch(struct repo *r, const unsigned char digest[SHA256_BYTES],
                      enum repo_damage_kind *ret_kind, struct err *e)
 {
     struct datablob_work *w;
+    size_t raw_len;
     int n;
 
     *ret_kind = REPO_DAMAGE_READ;
     if (cancel_check(r->cancel, e) < 0 ||
         datablob_take(&r->pool, DATABLOB_MAX_RAW(len), &w, e) < 0)
         return -1;
-    n = fetch(r, w, digest, crypt, out, len, ret_kind, e);
+    n = read_raw(r, w, digest, len, &raw_len, ret_kind, e);
+    if (n == 0)
+        n = datablob_decode_chunk(w, raw_len, crypt, digest, out, len, ret_kind, e);
+    datablob_give(&r->pool, w);
+    return n;
+}
+
+static int fetch_pair(struct repo *r, struct datablob_work *w,
+                      const unsigned char digest[2][SHA256_BYTES],
+                      enum datablob_crypt crypt, void *out, size_t len, size_t *which,
+                      enum repo_damage_kind *kind, struct err *e)
+{
+    for (size_t i = 0; i < 2; i++) {
+        unsigned char *to = (unsigned char *)out + i * len;
+        size_t raw_len;
+        int n;
+
+        *which = i;
+        if (read_raw(r, w, digest[i], len, &raw_len, kind, e) < 0)
+            return -1;
+        n = datablob_unpack_chunk(w, raw_len, crypt, to, len, kind, e);
+        if (n != 0)
+            return n;
+    }
+    return datablob_check_pair(w, crypt, digest, out, len, which, kind, e);
+}
+
+int repo_chunk_fetch_pair(struct repo *r, const unsigned char digest[2][SHA256_BYTES],
+                          enum datablob_crypt crypt, void *out, size_t len,
+                          size_t *ret_which, enum repo_damage_kind *ret_kind,
+                          struct err *e)
+{
+    struct datablob_work *w;
+    int n;
+
+    *ret_which = 0;
+    *ret_kind = REPO_DAMAGE_READ;
+    if (cancel_check(r->cancel, e) < 0 ||
+        datablob_take(&r->pool, DATABLOB_MAX_RAW(len), &w, e) < 0)
+        return -1;
+    n = fetch_pair(r, w, digest, crypt, out, len, ret_which, ret_kind, e);
     datablob_give(&r->pool, w);
     return n;
 }

@@ -1,16 +1,20 @@
 /* A disk of a recovery point as a source; see disk/source.h.
  *
- * A unit is a chunk, or several small ones up to 1 MiB so that the mover's tasks are not
- * tiny, or a run of chunks of zeros, which are known by their digest and never read. */
+ * A unit is two chunks, whose digests are computed in turns, or several small ones up to
+ * 1 MiB so that the mover's tasks are not tiny, or a run of chunks of zeros, which are
+ * known by their digest and never read. */
 #include "repo/private.h"
 
+#include "base/minmax.h"
+#include "base/sha256_pair.h"
 #include "base/str.h"
 
 #include <assert.h>
 #include <inttypes.h>
 
 #define JOIN_BYTES      (1u << 20)
-#define MAX_ZERO_CHUNKS 4096 /* looked at for one answer */
+#define PAIR_MAX_BYTES  (4u << 20) /* larger chunks twice are too large a buffer */
+#define MAX_ZERO_CHUNKS 4096       /* looked at for one answer */
 
 struct repo_source {
     struct source base;
@@ -44,7 +48,7 @@ static int unit_at(struct source *s, uint64_t offset, uint64_t limit_bytes,
 
     if (is_zero(d, first, &zero, e) < 0)
         return -1;
-    most = limit_bytes < JOIN_BYTES ? limit_bytes / chunk : JOIN_BYTES / chunk;
+    most = min64(limit_bytes, max64(JOIN_BYTES, s->fetch_bytes)) / chunk;
     if (zero)
         most = MAX_ZERO_CHUNKS;
     for (; n < most && first + n < fidx_n(d->index); n++) {
@@ -61,31 +65,60 @@ static int unit_at(struct source *s, uint64_t offset, uint64_t limit_bytes,
     return 0;
 }
 
+/* Without a key no encrypted point is opened, so what is not 0 is a failure. */
+static int named(struct source *s, uint64_t i, const unsigned char digest[SHA256_BYTES],
+                 struct err *e)
+{
+    char hex[SHA256_HEX_LEN];
+
+    return err_prefix(e, "%s: at byte %" PRIu64 ": chunk %s", s->desc,
+                      i * fidx_chunk_bytes(self(s)->disk->index),
+                      str_hex(hex, digest, SHA256_BYTES));
+}
+
 static int fetch_chunk(struct source *s, uint64_t i, void *buf, struct err *e)
 {
     const struct point_disk *d = self(s)->disk;
     unsigned char digest[SHA256_BYTES];
-    char hex[SHA256_HEX_LEN];
     enum repo_damage_kind kind;
 
     if (fidx_digest(d->index, i, digest, e) < 0)
         return -1;
-    if (repo_chunk_fetch(self(s)->point->repo, digest, d->crypt, buf,
-                         fidx_len(d->index, i), &kind, e) == 0)
-        return 0;
-    /* Without a key no encrypted point is opened, so only failures come here. */
-    return err_prefix(e, "%s: at byte %" PRIu64 ": chunk %s", s->desc,
-                      i * fidx_chunk_bytes(d->index),
-                      str_hex(hex, digest, sizeof digest));
+    return repo_chunk_fetch(self(s)->point->repo, digest, d->crypt, buf,
+                            fidx_len(d->index, i), &kind, e) == 0
+               ? 0
+               : named(s, i, digest, e);
+}
+
+/* Chunks i and i + 1, both whole. */
+static int fetch_pair(struct source *s, uint64_t i, void *buf, struct err *e)
+{
+    const struct point_disk *d = self(s)->disk;
+    unsigned char digest[2][SHA256_BYTES];
+    enum repo_damage_kind kind;
+    size_t which;
+
+    if (fidx_digest(d->index, i, digest[0], e) < 0 ||
+        fidx_digest(d->index, i + 1, digest[1], e) < 0)
+        return -1;
+    return repo_chunk_fetch_pair(self(s)->point->repo, digest, d->crypt, buf,
+                                 fidx_len(d->index, i), &which, &kind, e) == 0
+               ? 0
+               : named(s, i + which, digest[which], e);
 }
 
 static int fetch(struct source *s, const struct unit *u, void *buf, struct err *e)
 {
-    uint64_t chunk = fidx_chunk_bytes(self(s)->disk->index);
+    uint64_t chunk = fidx_chunk_bytes(self(s)->disk->index), n;
 
-    for (uint64_t at = 0; at < u->len; at += chunk)
-        if (fetch_chunk(s, (u->offset + at) / chunk, (char *)buf + at, e) < 0)
+    for (uint64_t at = 0; at < u->len; at += n * chunk) {
+        uint64_t i = (u->offset + at) / chunk;
+        char *to = (char *)buf + at;
+
+        n = u->len - at >= 2 * chunk ? 2 : 1;
+        if ((n == 2 ? fetch_pair(s, i, to, e) : fetch_chunk(s, i, to, e)) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -113,6 +146,16 @@ static int count_data(const struct point_disk *d, uint64_t *ret, struct err *e)
     return 0;
 }
 
+/* Where every fetch waits for a service, small ones let more wait at once. */
+static uint32_t pair_bytes(const struct repo_point *p, const struct point_disk *d)
+{
+    uint64_t chunk = fidx_chunk_bytes(d->index);
+
+    return sha256_pair_pays() && chunk <= PAIR_MAX_BYTES && !p->repo->store->calls_at_once
+               ? (uint32_t)(2 * chunk)
+               : 0;
+}
+
 int repo_source_new(struct repo_point *p, size_t disk, struct source **ret, struct err *e)
 {
     struct point_disk *d = &p->disks.v[disk];
@@ -124,6 +167,7 @@ int repo_source_new(struct repo_point *p, size_t disk, struct source **ret, stru
                               .size_bytes = fidx_size(d->index),
                               .unit_align = fidx_chunk_bytes(d->index),
                               .unit_max_bytes = fidx_chunk_bytes(d->index),
+                              .fetch_bytes = pair_bytes(p, d),
                               .calls_at_once = p->repo->store->calls_at_once};
     s->point = p;
     s->disk = d;

@@ -126,6 +126,8 @@ static inline int kit_read(struct source *s, unsigned char **ret, struct err *e)
 
     if (limit < s->unit_max_bytes)
         limit = s->unit_max_bytes;
+    if (limit < s->fetch_bytes)
+        limit = s->fetch_bytes;
     assert_non_null(all);
     assert_int_equal(posix_memalign(&buf, 4096, limit), 0);
     for (uint64_t at = 0; at < s->size_bytes && r == 0; at += u.len) {

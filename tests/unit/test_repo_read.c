@@ -115,6 +115,58 @@ static void test_units_of_zeros_and_joined_chunks(void **state)
     repo_free(r);
 }
 
+/* The path of the chunk that holds these bytes, and its name in hex. */
+static char *chunk_path(const char *store, const void *data, size_t len,
+                        char hex[SHA256_HEX_LEN])
+{
+    unsigned char sum[SHA256_BYTES];
+    char *path;
+
+    digest_sha256(data, len, sum);
+    str_hex(hex, sum, sizeof sum);
+    assert_true(asprintf(&path, "%s/.chunks/%.4s/%s", store, hex, hex) > 0);
+    return path;
+}
+
+/* Chunks are read and checked two at a time, the last one alone: whichever holds other
+ * data than it is named for is named itself, with its place. */
+static void test_a_wrong_chunk_of_a_pair_is_named(void **state)
+{
+    enum { CHUNK = 65536, N = 5 };
+    struct repo_backup_options o = {.chunk_bytes = CHUNK};
+    struct kit_disk d = {.data = malloc(N * CHUNK), .size = N * CHUNK};
+    struct repo_backup_stats st;
+    struct repo *r = NULL;
+    auto_free char *store = strdup(kit_path("pairs"));
+
+    for (size_t i = 0; i < d.size; i++)
+        d.data[i] = (unsigned char)(1 + i / CHUNK + i % 251);
+    assert_ok(repo_open_dir(store, REPO_CREATE, NULL, &r, e));
+    kit_back_up(r, "pairs", &d, &o, NULL, &st);
+    assert_int_equal(st.chunks, N);
+    assert_ok(kit_restore(r, "pairs", d.data, d.size, e));
+    for (size_t i = 0; i < N; i++) {
+        char hex[SHA256_HEX_LEN], other[SHA256_HEX_LEN], where[128];
+        auto_free char *at = chunk_path(store, d.data + i * CHUNK, CHUNK, hex);
+        auto_free char *from =
+            chunk_path(store, d.data + (i + 1) % N * CHUNK, CHUNK, other);
+        auto_free char *kept = strdup(kit_path("kept"));
+
+        kit_run("mv \"$a\" \"$b\"", at, kept);
+        kit_run("cp \"$a\" \"$b\"", from, at);
+        snprintf(where, sizeof where, "at byte %zu: chunk %s", i * CHUNK, hex);
+        assert_fails(kit_restore(r, "pairs", d.data, d.size, e), ERR_INPUT, where);
+        assert_fails(kit_restore(r, "pairs", d.data, d.size, e), ERR_INPUT,
+                     "does not have the digest");
+        kit_run("rm \"$a\"", at, "");
+        assert_fails(kit_restore(r, "pairs", d.data, d.size, e), ERR_NOT_FOUND, where);
+        kit_run("mv \"$a\" \"$b\"", kept, at);
+    }
+    assert_ok(kit_restore(r, "pairs", d.data, d.size, e));
+    free(d.data);
+    repo_free(r);
+}
+
 static void test_keys_are_asked_for(void **state)
 {
     struct repo *r = open_ds(kit_data("ds"), NULL);
@@ -239,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_every_vector_restores),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_units_of_zeros_and_joined_chunks),
+        cmocka_unit_test(test_a_wrong_chunk_of_a_pair_is_named),
         cmocka_unit_test(test_keys_are_asked_for),
         cmocka_unit_test(test_what_is_not_there_is_listed),
         cmocka_unit_test(test_equal_ranges),
