@@ -55,16 +55,36 @@ static int clean_point(struct repo_backup *b, const char *path, struct err *e)
     if (began < b->suspect_since)
         b->suspect_since = began;
     log_debug("%s: removing the unfinished point %s", b->repo->store->desc, path);
-    return in.empty ? ops->remove_dir(b->repo->store, path, e)
-                    : repo_remove_files(b->repo, path, e);
+    return repo_remove_files(b->repo, path, e);
+}
+
+static int add_half_owner(void *ctx, const char *name, bool is_dir, struct err *e)
+{
+    return !is_dir && str_starts(name, "owner.tmp_") ? strv_add(ctx, name, e) : 0;
+}
+
+/* Whoever writes the group's owner holds the group's lock, as we do now. */
+static int clean_owner(struct repo_backup *b, struct err *e)
+{
+    const struct store_ops *ops = b->repo->store->ops;
+    auto_strv struct strv names = {0};
+
+    if (ops->list(b->repo->store, b->group, add_half_owner, &names, e) < 0)
+        return -1;
+    vec_foreach (name, &names)
+        if (ops->remove(b->repo->store, b->group, *name, e) < 0)
+            return -1;
+    return 0;
 }
 
 static int clean_group(struct repo_backup *b, struct err *e)
 {
     struct repo_times times = {0};
     char text[REPO_TIME_LEN];
-    int r = repo_group_times(b->repo, b->group, &times, e);
+    int r = clean_owner(b, e);
 
+    if (r == 0)
+        r = repo_group_times(b->repo, b->group, &times, e);
     for (size_t i = 0; i < times.n && r == 0; i++) {
         auto_free char *path =
             str_fmt(e, "%s/%s", b->group, repo_time_text(times.v[i], text));

@@ -134,6 +134,8 @@ static int note_inside(void *ctx, const char *name, bool is_dir, struct err *e)
 {
     struct repo_inside *in = ctx;
 
+    if (str_starts(name, REPO_WRITING_MARK ".tmp_"))
+        return 0;
     in->empty = false;
     if (is_dir)
         return 0;

@@ -69,7 +69,8 @@ int repo_group_times(struct repo *r, const char *group, struct repo_times *ret,
                      struct err *e) err_warn_unused;
 
 struct repo_inside {
-    bool finished, is_protected, ours, empty;
+    bool finished, is_protected, ours;
+    bool empty; /* or nothing but our mark, half written */
 };
 /* What a snapshot directory holds. */
 int repo_look_inside(struct repo *r, const char *path, struct repo_inside *ret,

@@ -135,7 +135,16 @@ static void test_unfinished_points_of_others_stay(void **state)
     assert_ok(io_write_file_atomic(
         kit_path("crash/vm/55/2020-01-01T00:00:01Z/drive.img.tmp_fidx"), "x", 1, 0644,
         e));
+    /* Ours, killed in the middle of saying so. */
+    assert_ok(io_mkdir_all(kit_path("crash/vm/55/2020-01-01T00:00:02Z"), 0755, e));
+    assert_ok(io_write_file_atomic(
+        kit_path("crash/vm/55/2020-01-01T00:00:02Z/hotadd-unfinished.tmp_0a1b2c"), "1", 1,
+        0644, e));
+    assert_ok(
+        io_write_file_atomic(kit_path("crash/vm/55/owner.tmp_0a1b2c"), "x", 1, 0644, e));
     kit_back_up(r, "55", &d, &o, NULL, &st);
+    assert_int_equal(access(kit_path("crash/vm/55/owner.tmp_0a1b2c"), F_OK), -1);
+    assert_int_equal(access(kit_path("crash/vm/55/2020-01-01T00:00:02Z"), F_OK), -1);
     assert_int_equal(access(kit_path("crash/vm/55/2020-01-01T00:00:00Z"), F_OK), -1);
     assert_int_equal(access(kit_path("crash/vm/55/2020-01-01T00:00:01Z"), F_OK), 0);
     free(d.data);
