@@ -5,20 +5,19 @@
  * pages in the Software Developer's Manual, volume 2). */
 #include "base/sha256_pair.h"
 
+#if defined(__x86_64__)
+
 #include "base/bytes.h"
 
 #include <assert.h>
+#include <cpuid.h>
+#include <immintrin.h>
+#include <pthread.h>
 #include <string.h>
 
 #define BLOCK 64
 /* Of a rest and a tail, less than a block each, with the padding; see last_blocks(). */
 #define LAST_BLOCKS 3
-
-#if defined(__x86_64__)
-
-#include <cpuid.h>
-#include <immintrin.h>
-#include <pthread.h>
 
 #define WITH_SHA __attribute__((target("sha,ssse3,sse4.1")))
 
@@ -45,14 +44,6 @@ WITH_SHA static struct lane lane_start(void)
     return (struct lane){
         _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
         _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19)};
-}
-
-static bool cpu_has_sha(void)
-{
-    unsigned a, b, c, d;
-
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) &&
-           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSSE3) && (c & bit_SSE4_1);
 }
 
 WITH_SHA static inline void load(__m128i m[4], const unsigned char *block)
@@ -145,7 +136,10 @@ static bool has_sha;
 
 static void look(void)
 {
-    has_sha = cpu_has_sha();
+    unsigned a, b, c, d;
+
+    has_sha = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA) &&
+              __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSSE3) && (c & bit_SSE4_1);
 }
 
 bool sha256_pair_pays(void)

@@ -60,7 +60,7 @@ static int clean_point(struct repo_backup *b, const char *path, struct err *e)
 
 static int add_half_owner(void *ctx, const char *name, bool is_dir, struct err *e)
 {
-    return !is_dir && str_starts(name, "owner.tmp_") ? strv_add(ctx, name, e) : 0;
+    return !is_dir && str_starts(name, "owner" STORE_TMP) ? strv_add(ctx, name, e) : 0;
 }
 
 /* Whoever writes the group's owner holds the group's lock, as we do now. */

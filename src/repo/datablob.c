@@ -1,8 +1,8 @@
 /* Chunks and small files, encoded and decoded; see datablob.h.
  *
  * Decoding checks in the order of cost and of what a failure means: length, magic and
- * CRC (disk rot), tag (wrong key or tampering), zstd, length, digest. Nothing is handed
- * out before the last. */
+ * CRC (disk rot), tag (wrong key or tampering), zstd, length, digest. repo.c hands no
+ * chunk out before the last. */
 #include "repo/datablob.h"
 
 #include "base/bytes.h"
@@ -269,48 +269,26 @@ int datablob_unpack_chunk(struct datablob_work *w, size_t raw_len,
     return r != 0 ? r : unpack_chunk(w, &h, body, body_len, out, len, ret_kind, e);
 }
 
-static int compare(const unsigned char is[SHA256_BYTES],
-                   const unsigned char digest[SHA256_BYTES], enum repo_damage_kind *kind,
+int datablob_check(struct datablob_work *w, enum datablob_crypt crypt,
+                   const unsigned char digest[][SHA256_BYTES], size_t n, const void *data,
+                   size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
                    struct err *e)
 {
-    return memcmp(is, digest, SHA256_BYTES) == 0
-               ? 0
-               : damaged(kind, REPO_DAMAGE_DIGEST, e,
-                         "its data does not have the digest that it is named for");
-}
-
-int datablob_decode_chunk(struct datablob_work *w, size_t raw_len,
-                          enum datablob_crypt crypt,
-                          const unsigned char digest[SHA256_BYTES], void *out, size_t len,
-                          enum repo_damage_kind *ret_kind, struct err *e)
-{
-    unsigned char is[SHA256_BYTES];
-    int r = datablob_unpack_chunk(w, raw_len, crypt, out, len, ret_kind, e);
-
-    if (r != 0)
-        return r;
-    datablob_digest(w, crypt, out, len, is);
-    return compare(is, digest, ret_kind, e);
-}
-
-int datablob_check_pair(struct datablob_work *w, enum datablob_crypt crypt,
-                        const unsigned char digest[2][SHA256_BYTES], const void *data,
-                        size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
-                        struct err *e)
-{
-    const unsigned char *second = (const unsigned char *)data + len;
+    const unsigned char *at = data;
     const unsigned char *tail = crypt == DATABLOB_PLAIN ? NULL : repo_key_id(w->key);
     unsigned char is[2][SHA256_BYTES];
 
-    if (!sha256_pair(data, second, len, tail, tail ? KEY_BYTES : 0, is)) {
-        datablob_digest(w, crypt, data, len, is[0]);
-        datablob_digest(w, crypt, second, len, is[1]);
-    }
-    *ret_which = 0;
-    if (compare(is[0], digest[0], ret_kind, e) < 0)
-        return -1;
-    *ret_which = 1;
-    return compare(is[1], digest[1], ret_kind, e);
+    assert(n == 1 || n == 2);
+    if (n == 1 || !sha256_pair(at, at + len, len, tail, tail ? KEY_BYTES : 0, is))
+        for (size_t i = 0; i < n; i++)
+            datablob_digest(w, crypt, at + i * len, len, is[i]);
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(is[i], digest[i], SHA256_BYTES) != 0) {
+            *ret_which = i;
+            return damaged(ret_kind, REPO_DAMAGE_DIGEST, e,
+                           "its data does not have the digest that it is named for");
+        }
+    return 0;
 }
 
 /* The plain length of a small file is nowhere said: it grows, up to the limit. */

@@ -50,25 +50,19 @@ void datablob_digest(struct datablob_work *w, enum datablob_crypt crypt, const v
                      size_t len, unsigned char out[SHA256_BYTES]);
 
 /* Checks and decodes the first raw_len bytes of the work's buffer, which is used up:
- * exactly `len` bytes of plain data with this digest, into `out`. Without the key only
- * the CRC of encrypted data can be checked: then `out` is untouched and 1 returned. On
- * failure *ret_kind says how it is damaged. */
-int datablob_decode_chunk(struct datablob_work *w, size_t raw_len,
-                          enum datablob_crypt crypt,
-                          const unsigned char digest[SHA256_BYTES], void *out, size_t len,
-                          enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
-
-/* The same but for the digest, which is not looked at. */
+ * exactly `len` bytes of plain data into `out`, whose digest is still to be checked.
+ * Without the key only the CRC of encrypted data can be checked: then `out` is untouched
+ * and 1 returned. On failure *ret_kind says how it is damaged. */
 int datablob_unpack_chunk(struct datablob_work *w, size_t raw_len,
                           enum datablob_crypt crypt, void *out, size_t len,
                           enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
 
-/* Do the two halves of the data, `len` bytes each, have these digests? Costs less than
- * one after the other. On failure *ret_which is the first half that has not. */
-int datablob_check_pair(struct datablob_work *w, enum datablob_crypt crypt,
-                        const unsigned char digest[2][SHA256_BYTES], const void *data,
-                        size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
-                        struct err *e) err_warn_unused;
+/* Have the n chunks, one or two of `len` bytes, these digests? Two at once cost less than
+ * one after the other. On failure *ret_which is the first that has not. */
+int datablob_check(struct datablob_work *w, enum datablob_crypt crypt,
+                   const unsigned char digest[][SHA256_BYTES], size_t n, const void *data,
+                   size_t len, size_t *ret_which, enum repo_damage_kind *ret_kind,
+                   struct err *e) err_warn_unused;
 
 /* A small file's: appends at most max_bytes of plain data. `raw` is used up. */
 int datablob_decode(struct datablob_work *w, unsigned char *raw, size_t raw_len,

@@ -134,7 +134,7 @@ static int note_inside(void *ctx, const char *name, bool is_dir, struct err *e)
 {
     struct repo_inside *in = ctx;
 
-    if (str_starts(name, REPO_WRITING_MARK ".tmp_"))
+    if (str_starts(name, REPO_WRITING_MARK STORE_TMP))
         return 0;
     in->empty = false;
     if (is_dir)

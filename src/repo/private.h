@@ -39,12 +39,12 @@ static inline enum datablob_crypt repo_datablob_crypt(enum repo_crypt c)
 int repo_chunk_fetch(struct repo *r, const unsigned char digest[SHA256_BYTES],
                      enum datablob_crypt crypt, void *out, size_t len,
                      enum repo_damage_kind *ret_kind, struct err *e) err_warn_unused;
-/* Two of the same length, one behind the other in out: less time than one after the
- * other. *ret_which is the one that failed. */
-int repo_chunk_fetch_pair(struct repo *r, const unsigned char digest[2][SHA256_BYTES],
-                          enum datablob_crypt crypt, void *out, size_t len,
-                          size_t *ret_which, enum repo_damage_kind *ret_kind,
-                          struct err *e) err_warn_unused;
+/* The same for n of them, one or two of `len` bytes, one behind the other in out: two at
+ * once cost less. *ret_which is the one that failed. */
+int repo_chunks_fetch(struct repo *r, const unsigned char digest[][SHA256_BYTES],
+                      size_t n, enum datablob_crypt crypt, void *out, size_t len,
+                      size_t *ret_which, enum repo_damage_kind *ret_kind,
+                      struct err *e) err_warn_unused;
 /* Is the error the chunk's fault, and not the network's, the user's or memory's? */
 bool repo_is_damage(const struct err *e);
 /* The digest of len zeros. */

@@ -115,61 +115,51 @@ static int read_raw(struct repo *r, struct datablob_work *w, const unsigned char
     return 0;
 }
 
-int repo_chunk_fetch(struct repo *r, const unsigned char digest[SHA256_BYTES],
-                     enum datablob_crypt crypt, void *out, size_t len,
-                     enum repo_damage_kind *ret_kind, struct err *e)
+static int fetch(struct repo *r, struct datablob_work *w,
+                 const unsigned char digest[][SHA256_BYTES], size_t n,
+                 enum datablob_crypt crypt, void *out, size_t len, size_t *which,
+                 enum repo_damage_kind *kind, struct err *e)
 {
-    struct datablob_work *w;
-    size_t raw_len;
-    int n;
-
-    *ret_kind = REPO_DAMAGE_READ;
-    if (cancel_check(r->cancel, e) < 0 ||
-        datablob_take(&r->pool, DATABLOB_MAX_RAW(len), &w, e) < 0)
-        return -1;
-    n = read_raw(r, w, digest, len, &raw_len, ret_kind, e);
-    if (n == 0)
-        n = datablob_decode_chunk(w, raw_len, crypt, digest, out, len, ret_kind, e);
-    datablob_give(&r->pool, w);
-    return n;
-}
-
-static int fetch_pair(struct repo *r, struct datablob_work *w,
-                      const unsigned char digest[2][SHA256_BYTES],
-                      enum datablob_crypt crypt, void *out, size_t len, size_t *which,
-                      enum repo_damage_kind *kind, struct err *e)
-{
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < n; i++) {
         unsigned char *to = (unsigned char *)out + i * len;
         size_t raw_len;
-        int n;
+        int ret;
 
         *which = i;
         if (read_raw(r, w, digest[i], len, &raw_len, kind, e) < 0)
             return -1;
-        n = datablob_unpack_chunk(w, raw_len, crypt, to, len, kind, e);
-        if (n != 0)
-            return n;
+        ret = datablob_unpack_chunk(w, raw_len, crypt, to, len, kind, e);
+        if (ret != 0)
+            return ret;
     }
-    return datablob_check_pair(w, crypt, digest, out, len, which, kind, e);
+    return datablob_check(w, crypt, digest, n, out, len, which, kind, e);
 }
 
-int repo_chunk_fetch_pair(struct repo *r, const unsigned char digest[2][SHA256_BYTES],
-                          enum datablob_crypt crypt, void *out, size_t len,
-                          size_t *ret_which, enum repo_damage_kind *ret_kind,
-                          struct err *e)
+int repo_chunks_fetch(struct repo *r, const unsigned char digest[][SHA256_BYTES],
+                      size_t n, enum datablob_crypt crypt, void *out, size_t len,
+                      size_t *ret_which, enum repo_damage_kind *ret_kind, struct err *e)
 {
     struct datablob_work *w;
-    int n;
+    int ret;
 
     *ret_which = 0;
     *ret_kind = REPO_DAMAGE_READ;
     if (cancel_check(r->cancel, e) < 0 ||
         datablob_take(&r->pool, DATABLOB_MAX_RAW(len), &w, e) < 0)
         return -1;
-    n = fetch_pair(r, w, digest, crypt, out, len, ret_which, ret_kind, e);
+    ret = fetch(r, w, digest, n, crypt, out, len, ret_which, ret_kind, e);
     datablob_give(&r->pool, w);
-    return n;
+    return ret;
+}
+
+int repo_chunk_fetch(struct repo *r, const unsigned char digest[SHA256_BYTES],
+                     enum datablob_crypt crypt, void *out, size_t len,
+                     enum repo_damage_kind *ret_kind, struct err *e)
+{
+    size_t which;
+
+    return repo_chunks_fetch(r, (const unsigned char(*)[SHA256_BYTES])digest, 1, crypt,
+                             out, len, &which, ret_kind, e);
 }
 
 int repo_zero_digest(struct repo *r, enum datablob_crypt crypt, size_t len,

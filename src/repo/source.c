@@ -65,46 +65,25 @@ static int unit_at(struct source *s, uint64_t offset, uint64_t limit_bytes,
     return 0;
 }
 
-/* Without a key no encrypted point is opened, so what is not 0 is a failure. */
-static int named(struct source *s, uint64_t i, const unsigned char digest[SHA256_BYTES],
-                 struct err *e)
-{
-    char hex[SHA256_HEX_LEN];
-
-    return err_prefix(e, "%s: at byte %" PRIu64 ": chunk %s", s->desc,
-                      i * fidx_chunk_bytes(self(s)->disk->index),
-                      str_hex(hex, digest, SHA256_BYTES));
-}
-
-static int fetch_chunk(struct source *s, uint64_t i, void *buf, struct err *e)
-{
-    const struct point_disk *d = self(s)->disk;
-    unsigned char digest[SHA256_BYTES];
-    enum repo_damage_kind kind;
-
-    if (fidx_digest(d->index, i, digest, e) < 0)
-        return -1;
-    return repo_chunk_fetch(self(s)->point->repo, digest, d->crypt, buf,
-                            fidx_len(d->index, i), &kind, e) == 0
-               ? 0
-               : named(s, i, digest, e);
-}
-
-/* Chunks i and i + 1, both whole. */
-static int fetch_pair(struct source *s, uint64_t i, void *buf, struct err *e)
+/* n chunks of the same length, one or two, from chunk i on. */
+static int fetch_chunks(struct source *s, uint64_t i, size_t n, void *buf, struct err *e)
 {
     const struct point_disk *d = self(s)->disk;
     unsigned char digest[2][SHA256_BYTES];
+    char hex[SHA256_HEX_LEN];
     enum repo_damage_kind kind;
     size_t which;
 
-    if (fidx_digest(d->index, i, digest[0], e) < 0 ||
-        fidx_digest(d->index, i + 1, digest[1], e) < 0)
-        return -1;
-    return repo_chunk_fetch_pair(self(s)->point->repo, digest, d->crypt, buf,
-                                 fidx_len(d->index, i), &which, &kind, e) == 0
-               ? 0
-               : named(s, i + which, digest[which], e);
+    for (size_t k = 0; k < n; k++)
+        if (fidx_digest(d->index, i + k, digest[k], e) < 0)
+            return -1;
+    if (repo_chunks_fetch(self(s)->point->repo, digest, n, d->crypt, buf,
+                          fidx_len(d->index, i), &which, &kind, e) == 0)
+        return 0;
+    /* Without a key no encrypted point is opened, so only failures come here. */
+    return err_prefix(e, "%s: at byte %" PRIu64 ": chunk %s", s->desc,
+                      (i + which) * fidx_chunk_bytes(d->index),
+                      str_hex(hex, digest[which], SHA256_BYTES));
 }
 
 static int fetch(struct source *s, const struct unit *u, void *buf, struct err *e)
@@ -112,11 +91,8 @@ static int fetch(struct source *s, const struct unit *u, void *buf, struct err *
     uint64_t chunk = fidx_chunk_bytes(self(s)->disk->index), n;
 
     for (uint64_t at = 0; at < u->len; at += n * chunk) {
-        uint64_t i = (u->offset + at) / chunk;
-        char *to = (char *)buf + at;
-
         n = u->len - at >= 2 * chunk ? 2 : 1;
-        if ((n == 2 ? fetch_pair(s, i, to, e) : fetch_chunk(s, i, to, e)) < 0)
+        if (fetch_chunks(s, (u->offset + at) / chunk, n, (char *)buf + at, e) < 0)
             return -1;
     }
     return 0;

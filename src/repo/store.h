@@ -114,6 +114,9 @@ int store_objects_new(struct objects *objects, const char *name, enum repo_open 
 void store_free(struct store *s);
 DEFINE_AUTO_PTR(struct store, store_free)
 
+/* Until it is whole, a file is called NAME, this and six characters, as servers do. */
+#define STORE_TMP ".tmp_"
+
 /* ".chunks/abcd/abcd…": where a chunk lies in both layouts. */
 #define STORE_CHUNK_PATH_LEN 80
 char *store_chunk_path(const unsigned char digest[SHA256_BYTES],

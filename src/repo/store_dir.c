@@ -145,12 +145,11 @@ static int write_both(int fd, const void *head, size_t head_len, const void *bod
                          body_len - (done - head_len), what, e);
 }
 
-/* "NAME.tmp_XXXXXX", as servers name theirs. */
 static int create_tmp(int dir, const char *name, char *tmp, size_t tmp_len, mode_t mode)
 {
     char random[7];
 
-    snprintf(tmp, tmp_len, "%s.tmp_%s", name, rand_hex(random, 6));
+    snprintf(tmp, tmp_len, "%s" STORE_TMP "%s", name, rand_hex(random, 6));
     return openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
@@ -165,7 +164,7 @@ static int link_chunk(int dir, int fd, const char *name)
         return 0;
     if (errno != EEXIST)
         return -1;
-    snprintf(tmp, sizeof tmp, "%s.tmp_%s", name, rand_hex(random, 6));
+    snprintf(tmp, sizeof tmp, "%s" STORE_TMP "%s", name, rand_hex(random, 6));
     if (linkat(AT_FDCWD, self_fd, dir, tmp, AT_SYMLINK_FOLLOW) < 0)
         return -1;
     if (renameat(dir, tmp, dir, name) == 0)

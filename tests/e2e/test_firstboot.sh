@@ -153,8 +153,8 @@ hung() { # NAME
     return 1
 }
 
-await() { # TEXT [SECONDS]
-    for _ in $(seq $((4 * ${2:-60}))); do
+await() { # TEXT
+    for _ in $(seq 240); do
         grep -qsF -e "$1" "$log" && return 0
         sleep 0.25
     done
@@ -280,7 +280,7 @@ END
 }
 
 # Starts what Run names, as a logon does; waits for a line.
-log_on() { # TEXT [SECONDS]
+log_on() { # TEXT
     local line
     line=$(registry "$run" HotAddFirstBoot)
     case $line in
@@ -289,7 +289,7 @@ log_on() { # TEXT [SECONDS]
     esac
     "$wine" 'C:\windows\HotAdd\hotadd-firstboot.exe' --logon 9>&- >/dev/null 2>&1 &
     keeper=$!
-    await "$@"
+    await "$1"
 }
 
 stage_logon

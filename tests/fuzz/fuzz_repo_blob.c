@@ -67,16 +67,21 @@ static void make_right(uint8_t *raw, size_t len, uint8_t flags)
 static void decode(struct datablob_work *w, const uint8_t *raw, size_t len,
                    enum datablob_crypt crypt, size_t want)
 {
-    unsigned char digest[SHA256_BYTES] = {0};
+    unsigned char digest[1][SHA256_BYTES] = {{0}};
     auto_free char *plain = malloc(want + 1);
     auto_free uint8_t *own = malloc(len + 1);
     auto_buf struct buf out = BUF_INIT;
     enum repo_damage_kind kind;
     struct err e = ERR_INIT;
+    size_t which;
+    int r;
 
     assert(plain && own);
     memcpy(datablob_raw(w), raw, len);
-    if (datablob_decode_chunk(w, len, crypt, digest, plain, want, &kind, &e) < 0)
+    r = datablob_unpack_chunk(w, len, crypt, plain, want, &kind, &e);
+    if (r == 0)
+        r = datablob_check(w, crypt, digest, 1, plain, want, &which, &kind, &e);
+    if (r < 0)
         assert(e.msg[0] && repo_damage_name(kind));
     memcpy(own, raw, len);
     if (datablob_decode(w, own, len, crypt, MAX_PLAIN, &out, &kind, &e) < 0)
