@@ -5,6 +5,7 @@
 #include "cli/repo_words.h"
 #include "cli/restore_options.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 struct check_options {
@@ -46,14 +47,18 @@ static const struct option_def defs[] = {
 
 static void print_machine(const json_t *m)
 {
+    uint64_t cpus = json_u64_or(m, "cpus", 0), memory = json_u64_or(m, "memory_bytes", 0);
     const json_t *d;
     char size[32];
     size_t i;
 
-    printf("%s: %d vCPUs, %s memory, firmware %s\n", json_str_or(m, "name", "?"),
-           (int)json_u64_or(m, "cpus", 0),
-           str_bytes(size, sizeof size, json_u64_or(m, "memory_bytes", 0)),
-           json_str_or(m, "firmware", "unknown"));
+    /* Of a disk image alone nothing but its size is known. */
+    printf("%s: ", json_str_or(m, "name", "?"));
+    if (cpus)
+        printf("%" PRIu64 " vCPUs, ", cpus);
+    if (memory)
+        printf("%s memory, ", str_bytes(size, sizeof size, memory));
+    printf("firmware %s\n", json_str_or(m, "firmware", "unknown"));
     json_array_foreach (json_object_get(m, "disks"), i, d)
         printf("  disk %zu  %s  %s, %s\n", i + 1,
                str_bytes(size, sizeof size, json_u64_or(d, "size_bytes", 0)),

@@ -326,6 +326,28 @@ static int look_at_guest(struct look *l, struct err *e)
 
 /* ---- the instance ---- */
 
+static int keep_type(struct look *l, const struct ec2_instance_type *type, bool given,
+                     struct err *e)
+{
+    const char *how = given ? "given" : "the smallest that fits";
+    uint64_t memory_mib = l->machine->memory_bytes / (1024 * 1024);
+    bool xen = str_eq(type->hypervisor, "xen");
+
+    if (plan_set(&l->plan->instance_type, e, "%s", type->name) < 0 ||
+        plan_set(&l->plan->hypervisor, e, "%s", xen ? "xen" : "nitro") < 0)
+        return -1;
+    if (!l->machine->cpus && !memory_mib)
+        return plan_set(&l->plan->instance_type_why, e,
+                        "%s: %" PRIu64 " vCPUs, %" PRIu64
+                        " MiB; the source does not say what the machine had%s",
+                        how, type->vcpus, type->memory_mib,
+                        given ? "" : ": choose with --instance-type");
+    return plan_set(&l->plan->instance_type_why, e,
+                    "%s: %" PRIu64 " vCPUs, %" PRIu64
+                    " MiB; the machine has %u and %" PRIu64,
+                    how, type->vcpus, type->memory_mib, l->machine->cpus, memory_mib);
+}
+
 static int choose_type(struct look *l, struct err *e)
 {
     const struct type_wish wish = {.cpus = l->machine->cpus,
@@ -352,16 +374,8 @@ static int choose_type(struct look *l, struct err *e)
     } else {
         r = instance_type_choose(&types, &wish, &type, e);
     }
-    if (r == 0 && (plan_set(&l->plan->instance_type, e, "%s", type->name) < 0 ||
-                   plan_set(&l->plan->hypervisor, e, "%s",
-                            str_eq(type->hypervisor, "xen") ? "xen" : "nitro") < 0 ||
-                   plan_set(&l->plan->instance_type_why, e,
-                            "%s: %" PRIu64 " vCPUs, %" PRIu64
-                            " MiB; the machine has %u and %" PRIu64,
-                            given ? "given" : "the smallest that fits", type->vcpus,
-                            type->memory_mib, l->machine->cpus,
-                            l->machine->memory_bytes / (1024 * 1024)) < 0))
-        r = -1;
+    if (r == 0)
+        r = keep_type(l, type, given, e);
     ec2_instance_types_release(&types);
     return r;
 }

@@ -93,6 +93,9 @@ make_ova() { # FILE: a package of one small disk, with a manifest
 make_ova "$dir/good.ova"
 run good restore --dry-run --skip-check "$dir/good.ova"
 exits good 0 "(the package is good as it is)"
+run bare restore --dry-run --skip-check --format raw "$disk"
+has "(the plan of a disk image alone says that nobody knows what the machine had)" "$dir/bare.out" \
+    "the source does not say what the machine had"
 
 cp "$dir/good.ova" "$dir/bad.ova"
 at=$(($(stat -c %s "$dir/bad.ova") / 2))
