@@ -254,7 +254,13 @@ static int read_clusters(const struct qcow2 *q, struct unpack_tools *t,
     int r = 0;
 
     for (uint64_t i = 0, done = 1; i < n && r == 0; i += done, done = 1) {
-        if (p[i].packed)
+        if (p[i].packed && !t)
+            r = err_set(e, ERR_INPUT,
+                        "%s: the cluster of disk byte %" PRIu64
+                        " is compressed, and when the file was opened none was: it is "
+                        "being changed; copy it while nothing writes to it",
+                        q->map.blob->name, (c + i) * q->map.h.cluster_bytes);
+        else if (p[i].packed)
             r = read_packed(q, t, w, c + i, p + i, n - i, &done, e);
         else if (p[i].present == UINT32_MAX)
             r = read_plain(q, w, c + i, p + i, n - i, &done, e);

@@ -293,14 +293,11 @@ UNUSED_OK int kit_open(const char *name, const char *disk, struct source **ret,
     return kit_open_as(kit_path(name), disk, NULL, ret, e);
 }
 
-/* Opens and reads all of it; the first error. */
-UNUSED_OK int kit_read_all(const char *name, struct err *e)
+/* Reads all of it; the first error. */
+UNUSED_OK int kit_read_source(struct source *s, struct err *e)
 {
-    auto_source struct source *s = NULL;
     auto_free void *buf = NULL;
 
-    if (kit_open(name, NULL, &s, e) < 0)
-        return -1;
     if (posix_memalign(&buf, 4096, 4u << 20))
         return err_nomem(e);
     for (uint64_t at = 0; at < s->size_bytes;) {
@@ -312,6 +309,14 @@ UNUSED_OK int kit_read_all(const char *name, struct err *e)
         at += u.len;
     }
     return 0;
+}
+
+/* Opens and reads all of it; the first error. */
+UNUSED_OK int kit_read_all(const char *name, struct err *e)
+{
+    auto_source struct source *s = NULL;
+
+    return kit_open(name, NULL, &s, e) < 0 ? -1 : kit_read_source(s, e);
 }
 
 #endif

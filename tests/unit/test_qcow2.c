@@ -303,6 +303,22 @@ static void test_damaged_compressed_cluster_is_named(void **state)
     }
 }
 
+/* A machine that still runs may write what the file did not have when it was opened. */
+static void test_cluster_that_becomes_compressed_is_refused(void **state)
+{
+    auto_source struct source *s = NULL;
+    uint64_t entry;
+
+    make_full("compat=1.1", false);
+    assert_ok(kit_open("q.qcow2", NULL, &s, e));
+    assert_ok(kit_read_source(s, e));
+    entry = be64_in("q.qcow2", l2_at() + 2 * 8);
+    poke64(l2_at() + 2 * 8, 1ull << 62 | OFFSET(entry));
+    assert_fails(kit_read_source(s, e), ERR_INPUT,
+                 "the cluster of disk byte 131072 is compressed, and when the file was "
+                 "opened none was: it is being changed");
+}
+
 static void test_truncated_qcow2_is_refused(void **state)
 {
     make("compat=1.1", 9 << 20, false);
@@ -331,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_first_table_outside_is_refused),
         cmocka_unit_test(test_tables_without_end_are_refused),
         cmocka_unit_test(test_damaged_compressed_cluster_is_named),
+        cmocka_unit_test(test_cluster_that_becomes_compressed_is_refused),
         cmocka_unit_test(test_truncated_qcow2_is_refused),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
