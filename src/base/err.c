@@ -1,25 +1,18 @@
 /* The error record; see err.h. Holds no state: a crash leaves nothing. */
 #include "base/err.h"
 
+#include "base/str.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Messages quote bytes of foreign input (file names, API answers): no control
- * character may reach a terminal or break a log line. */
-static void clean(char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = ' ';
-}
 
 int err_vset(struct err *e, enum err_kind kind, const char *fmt, va_list ap)
 {
     char msg[sizeof e->msg];
 
     vsnprintf(msg, sizeof msg, fmt, ap);
-    clean(msg);
+    str_blank_controls(msg); /* they quote foreign input: file names, API answers */
     memset(e, 0, sizeof *e);
     e->kind = kind;
     memcpy(e->msg, msg, sizeof msg);
@@ -89,7 +82,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
     /* A chain of prefixes longer than the record loses the end of the story. */
     snprintf(e->msg, sizeof e->msg, "%s: %.*s", prefix,
              (int)(sizeof e->msg - sizeof prefix - 2), old);
-    clean(e->msg);
+    str_blank_controls(e->msg);
     return -1;
 }
 

@@ -179,7 +179,9 @@ static int on_line(struct talk *t, const char *line, size_t len, struct err *e)
     json_auto_t *j = NULL;
     json_t *x;
 
-    if (json_parse(line, len, t->helper->name, &j, e) < 0)
+    /* It quotes what it was set on: names and words of a guest or a package. */
+    if (json_parse(line, len, t->helper->name, &j, e) < 0 ||
+        json_blank_controls(j, e) < 0)
         return err_prefix(e, "answer");
     if ((x = json_object_get(j, "progress")))
         on_progress(t, x);

@@ -1,6 +1,7 @@
 /* Reading JSON with errors that name the member; see json.h. */
 #include "base/json.h"
 
+#include "base/auto.h"
 #include "base/str.h"
 
 #include <stdlib.h>
@@ -125,4 +126,31 @@ json_t *json_any_text(const char *text)
     v = json_string(copy);
     free(copy);
     return v;
+}
+
+static int blank_string(json_t *v, struct err *e)
+{
+    auto_free char *copy = str_ndup(json_string_value(v), json_string_length(v), e);
+
+    if (!copy)
+        return -1;
+    str_blank_controls(copy);
+    return json_string_set(v, copy) < 0 ? err_nomem(e) : 0;
+}
+
+int json_blank_controls(json_t *value, struct err *e)
+{
+    const char *key;
+    json_t *v;
+    size_t i;
+
+    if (json_is_string(value))
+        return blank_string(value, e);
+    json_object_foreach (value, key, v)
+        if (json_blank_controls(v, e) < 0)
+            return -1;
+    json_array_foreach (value, i, v)
+        if (json_blank_controls(v, e) < 0)
+            return -1;
+    return 0;
 }

@@ -33,6 +33,9 @@ int json_text(const json_t *value, char **ret, struct err *e) err_warn_unused;
  */
 json_t *json_any_text(const char *text);
 
+/* str_blank_controls() in every string of the value; ERR_NOMEM. */
+int json_blank_controls(json_t *value, struct err *e) err_warn_unused;
+
 /* Adds or replaces a member, taking over `value` (NULL counts as out of memory). */
 int json_put(json_t *obj, const char *key, json_t *value, struct err *e) err_warn_unused;
 /* An array of the strings, owned; NULL with e set when out of memory. */

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/str.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -74,9 +75,8 @@ void log_line(enum log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vaddf(&msg, fmt, ap);
     va_end(ap);
-    for (size_t i = 0; i < msg.len; i++)
-        if ((unsigned char)msg.data[i] < 0x20 || msg.data[i] == 0x7f)
-            msg.data[i] = ' ';
+    if (msg.len)
+        str_blank_controls(msg.data);
     if (conf.format == LOG_JSON)
         format_json(&line, level, buf_str(&msg));
     else if (level == LOG_INFO)

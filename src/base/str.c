@@ -179,3 +179,16 @@ char *str_trim(char *s)
         s[--len] = 0;
     return s;
 }
+
+void str_blank_controls(char *text)
+{
+    for (unsigned char *s = (unsigned char *)text; *s; s++) {
+        bool c1 = s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0;
+
+        if (*s >= 0x20 && *s != 0x7f && !c1)
+            continue;
+        *s = ' ';
+        if (c1)
+            *++s = ' ';
+    }
+}

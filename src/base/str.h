@@ -51,6 +51,10 @@ char *str_hex(char *out, const void *data, size_t len);
 /* Exactly 2*len hex digits, either case; else -1 (ERR_INPUT). */
 int str_unhex(const char *hex, void *out, size_t len, struct err *e) err_warn_unused;
 
+/* Control characters (C0, DEL, C1 in UTF-8) become blanks in place: text that others
+ * wrote can then neither command a terminal nor begin a line. */
+void str_blank_controls(char *s);
+
 /* Removes white space at both ends in place; returns the new start. */
 char *str_trim(char *s);
 

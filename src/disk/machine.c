@@ -16,6 +16,7 @@ int machine_new(const char *name, struct machine **ret, struct err *e)
         free(m);
         return -1;
     }
+    str_blank_controls(m->name);
     *ret = m;
     return 0;
 }

@@ -101,7 +101,8 @@ int repo_machine_parse(const char *text, size_t len, struct described *ret, stru
     const char *name;
     uint64_t cpus;
 
-    if (json_parse(text, len, REPO_MACHINE_BLOB, &o, e) < 0)
+    if (json_parse(text, len, REPO_MACHINE_BLOB, &o, e) < 0 ||
+        json_blank_controls(o, e) < 0)
         return -1;
     if (json_u64_or(o, "version", 0) != 1)
         return err_set(e, ERR_UNSUPPORTED,

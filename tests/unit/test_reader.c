@@ -146,6 +146,27 @@ static void test_the_machine_comes_through(void **state)
                      here->disks.v[0].source->data_bytes_hint);
 }
 
+/* What a package says of itself is printed. */
+static void test_words_cannot_command_a_terminal(void **state)
+{
+    auto_machine struct machine *m = NULL;
+
+    kit_need("qemu-img");
+    make_vmdk("d\033[2J.vmdk", "subformat=monolithicSparse");
+    kit_text("loud.vmx", "config.version = \"8\"\nvirtualHW.version = \"19\"\n"
+                         "displayName = \"a|1B[31m|0Ab\"\nguestOS = \"x|07\"\n"
+                         "scsi0.present = \"TRUE\"\nscsi0:0.present = \"TRUE\"\n"
+                         "scsi0:0.fileName = \"d|1B[2J.vmdk\"\n"
+                         "ethernet0.present = \"TRUE\"\n"
+                         "ethernet0.networkName = \"LAN|1Bc\"\n");
+    assert_ok(reader_open(kit_path("loud.vmx"), NULL, NULL, &m, e));
+    assert_string_equal(m->name, "a [31m b");
+    assert_string_equal(m->guest_id, "x ");
+    assert_string_equal(m->disks.v[0].name, "d [2J.vmdk");
+    assert_null(strchr(m->disks.v[0].source->desc, '\033'));
+    assert_string_equal(m->nics.v[0].network, "LAN c");
+}
+
 static void test_errors_are_the_readers_own(void **state)
 {
     static const char *const names[] = {"short.vmdk", "nothing.ova", "noise"};
@@ -410,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_a_name_may_be_any_bytes),
         cmocka_unit_test(test_what_it_reads_is_known),
         cmocka_unit_test(test_the_machine_comes_through),
+        cmocka_unit_test(test_words_cannot_command_a_terminal),
         cmocka_unit_test(test_errors_are_the_readers_own),
         cmocka_unit_test(test_damage_met_later),
         cmocka_unit_test(test_what_needs_no_parser_needs_no_reader),

@@ -1,5 +1,7 @@
 #include "test.h"
 
+#include "base/auto.h"
+#include "base/json.h"
 #include "base/str.h"
 
 static void test_sizes_with_units(void **state)
@@ -50,6 +52,30 @@ static void test_bytes_for_people(void **state)
     assert_string_equal(str_bytes(out, sizeof out, 8ull << 30), "8.0 GiB");
 }
 
+static void test_controls_become_blanks(void **state)
+{
+    /* The second is U+009B, which is ESC [ in one; U+00A9, U+4E2D and a lone 0xc2 stay.
+     */
+    char text[] = "a\033[2J\n\tb\177 \xc2\x9b"
+                  "31m \xc2\xa9\xe4\xb8\xad\xc2";
+
+    str_blank_controls(text);
+    assert_string_equal(text, "a [2J  b    31m \xc2\xa9\xe4\xb8\xad\xc2");
+}
+
+static void test_controls_in_json_become_blanks(void **state)
+{
+    static const char text[] =
+        "{\"n\":7,\"a\":[\"x\\u001b[1m\",{\"b\":\"y\\nz\"}],\"c\":\"\"}";
+    json_auto_t *v = NULL;
+    auto_free char *out = NULL;
+
+    assert_ok(json_parse(text, strlen(text), "text", &v, e));
+    assert_ok(json_blank_controls(v, e));
+    assert_ok(json_text(v, &out, e));
+    assert_string_equal(out, "{\"n\":7,\"a\":[\"x [1m\",{\"b\":\"y z\"}],\"c\":\"\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -57,6 +83,8 @@ int main(void)
         cmocka_unit_test(test_numbers_are_whole),
         cmocka_unit_test(test_hex_round_trip),
         cmocka_unit_test(test_bytes_for_people),
+        cmocka_unit_test(test_controls_become_blanks),
+        cmocka_unit_test(test_controls_in_json_become_blanks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
