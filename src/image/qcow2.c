@@ -190,6 +190,7 @@ static uint64_t together(const struct qcow2 *q, const struct unpack_tools *t,
     return k;
 }
 
+/* `t` is NULL where no cluster was compressed when the file was opened. */
 static int read_packed(const struct qcow2 *q, struct unpack_tools *t,
                        const struct unpack_want *w, uint64_t c,
                        const struct qcow2_place *p, uint64_t n, uint64_t *ret_n,
@@ -197,6 +198,12 @@ static int read_packed(const struct qcow2 *q, struct unpack_tools *t,
 {
     uint64_t cluster = q->map.h.cluster_bytes, end, skip, len;
 
+    if (!t)
+        return err_set(e, ERR_INPUT,
+                       "%s: the cluster of disk byte %" PRIu64
+                       " is compressed, and when the file was opened none was: it is "
+                       "being changed; copy it while nothing writes to it",
+                       q->map.blob->name, c * cluster);
     *ret_n = together(q, t, p, n, &end);
     if (blob_read(q->map.blob, t->in, end - p->at, p->at, e) < 0)
         return -1;
@@ -254,13 +261,7 @@ static int read_clusters(const struct qcow2 *q, struct unpack_tools *t,
     int r = 0;
 
     for (uint64_t i = 0, done = 1; i < n && r == 0; i += done, done = 1) {
-        if (p[i].packed && !t)
-            r = err_set(e, ERR_INPUT,
-                        "%s: the cluster of disk byte %" PRIu64
-                        " is compressed, and when the file was opened none was: it is "
-                        "being changed; copy it while nothing writes to it",
-                        q->map.blob->name, (c + i) * q->map.h.cluster_bytes);
-        else if (p[i].packed)
+        if (p[i].packed)
             r = read_packed(q, t, w, c + i, p + i, n - i, &done, e);
         else if (p[i].present == UINT32_MAX)
             r = read_plain(q, w, c + i, p + i, n - i, &done, e);

@@ -54,8 +54,7 @@ static void test_bytes_for_people(void **state)
 
 static void test_controls_become_blanks(void **state)
 {
-    /* The second is U+009B, which is ESC [ in one; U+00A9, U+4E2D and a lone 0xc2 stay.
-     */
+    /* U+009B is ESC [ in one; U+00A9, U+4E2D and a lone 0xc2 stay. */
     char text[] = "a\033[2J\n\tb\177 \xc2\x9b"
                   "31m \xc2\xa9\xe4\xb8\xad\xc2";
 
