@@ -13,6 +13,7 @@
 #define UNIT_MAX       65536u
 #define CACHED_TABLES  1024u /* of 2 KiB, for all extents of a disk together */
 #define MAX_DESC_BYTES (1u << 20)
+#define OLD_END_BYTES  6u /* a CID has 1 to 8 digits */
 
 struct extent_reader {
     uint64_t start, len;   /* bytes of the disk */
@@ -243,7 +244,26 @@ static int open_monolithic(const struct blob *b, const struct image_options *opt
     return r;
 }
 
-/* The whole descriptor file. Some writers pad it with NULs to whole sectors. */
+/* Whether what follows the text in a descriptor's file is what writers leave there: NULs
+ * up to whole sectors, behind the end of an older text. QEMU writes a descriptor in place
+ * when it changes the CID, and one with fewer digits leaves up to 6 bytes, which are the
+ * same as the text's own end (block/vmdk.c: vmdk_write_cid). */
+static bool is_padding(const char *text, size_t len, size_t file_len)
+{
+    size_t at = len + 1, left;
+
+    if (len == file_len)
+        return true;
+    left = strlen(text + at);
+    if (left > OLD_END_BYTES || left > len || memcmp(text + len - left, text + at, left))
+        return false;
+    for (at += left; at < file_len; at++)
+        if (text[at])
+            return false;
+    return true;
+}
+
+/* The whole descriptor file. */
 static int read_descriptor(const struct blob *b, char **ret, size_t *ret_len,
                            struct err *e)
 {
@@ -257,10 +277,9 @@ static int read_descriptor(const struct blob *b, char **ret, size_t *ret_len,
     if (!text || blob_read(b, text, b->len, 0, e) < 0)
         return -1;
     len = strlen(text);
-    for (size_t i = len; i < b->len; i++)
-        if (text[i])
-            return err_set(e, ERR_INPUT, "%s: a NUL at byte %zu of the VMDK descriptor",
-                           b->name, len);
+    if (!is_padding(text, len, b->len))
+        return err_set(e, ERR_INPUT, "%s: a NUL at byte %zu of the VMDK descriptor",
+                       b->name, len);
     *ret = take_ptr(text);
     *ret_len = len;
     return 0;
