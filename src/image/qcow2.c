@@ -61,12 +61,13 @@ static bool sub_is_data(const struct qcow2 *q, const struct window *w, uint64_t 
 }
 
 /* Whether any of the pieces in [at, end) is data, and where the next step from there
- * begins; end - at is at least a piece, or small clusters side by side. */
+ * begins: a piece further, or as many pieces as units are aligned to. */
 static int step_at(const struct qcow2 *q, struct window *w, uint64_t at, bool *ret_data,
                    uint64_t *ret_next, struct err *e)
 {
     const struct qcow2_header *h = &q->map.h;
-    uint64_t step = max64(q->sub_bytes, MIN_ALIGN), next = (at / step + 1) * step;
+    uint64_t step = max64(q->sub_bytes, q->base.unit_align);
+    uint64_t next = (at / step + 1) * step;
 
     *ret_data = false;
     *ret_next = next = min64(next, h->size_bytes);

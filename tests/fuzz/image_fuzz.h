@@ -44,8 +44,8 @@ static inline struct blob *fuzz_blob(const uint8_t *data, size_t len)
 #define FUZZ_LIMIT (4u << 20)
 #define FUZZ_LEAST (64u << 10)
 
-/* Units tile the disk, and every one can be fetched or says why not. They are no larger
- * than they must be: reading holes finds nothing. */
+/* Units tile the disk, begin where they may, and every one can be fetched or says why not.
+ * They are no larger than they must be: reading holes finds nothing. */
 static inline void fuzz_read_units(struct source *s)
 {
     static unsigned char *buf;
@@ -56,6 +56,8 @@ static inline void fuzz_read_units(struct source *s)
     if (!buf)
         assert(posix_memalign((void **)&buf, 4096, FUZZ_LIMIT) == 0);
     assert(s->size_bytes && s->unit_max_bytes <= FUZZ_LIMIT);
+    assert(s->unit_align && (s->unit_align & (s->unit_align - 1)) == 0);
+    assert(s->unit_max_bytes && s->unit_max_bytes % s->unit_align == 0);
     for (int i = 0; i < FUZZ_MAX_UNITS && at < s->size_bytes; i++) {
         struct unit u;
 
@@ -70,6 +72,7 @@ static inline void fuzz_read_units(struct source *s)
             return;
         }
         at += u.len;
+        assert(at % s->unit_align == 0 || at == s->size_bytes);
     }
 }
 

@@ -116,44 +116,6 @@ static void test_compressed_qcow2_reads_as_written(void **state)
     }
 }
 
-static void scribble(char *command, size_t len)
-{
-    static const char *const verbs[] = {"write -P 7", "write -z", "write -z -u",
-                                        "discard"};
-    uint64_t at = kit_below(SIZE / 512) * 512, n = (1 + kit_below(600)) * 512;
-
-    snprintf(command, len, "%s %" PRIu64 " %" PRIu64, verbs[kit_below(4)], at,
-             n < SIZE - at ? n : (uint64_t)(SIZE - at));
-}
-
-/* Written over, zeroed and discarded, with a snapshot of the time before that keeps
- * clusters of its own in the file. */
-static void test_qcow2_with_a_history_reads_as_qemu_reads_it(void **state)
-{
-    static const char *const options[] = {"compat=1.1", "compression_type=zstd",
-                                          "extended_l2=on"};
-
-    kit_need("qemu-io");
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        char commands[20][64];
-        const char *argv[46] = {"qemu-io", "-f", "qcow2"};
-        size_t n = 3;
-
-        make(options[i], SIZE, i == 1);
-        kit_run("qemu-img", "snapshot", "-c", "before", kit_path("q.qcow2"));
-        for (size_t k = 0; k < 20; k++) {
-            scribble(commands[k], sizeof commands[k]);
-            argv[n++] = "-c";
-            argv[n++] = commands[k];
-        }
-        argv[n++] = kit_path("q.qcow2");
-        kit_run_argv(argv);
-        kit_run("qemu-img", "convert", "-O", "raw", kit_path("q.qcow2"),
-                kit_path("q.raw"));
-        reads_right();
-    }
-}
-
 static unsigned count_units(struct source *s, enum unit_kind kind)
 {
     unsigned n = 0;
@@ -338,7 +300,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_qcow2_reads_as_written),
         cmocka_unit_test(test_compressed_qcow2_reads_as_written),
-        cmocka_unit_test(test_qcow2_with_a_history_reads_as_qemu_reads_it),
         cmocka_unit_test(test_large_empty_qcow2_is_one_run_of_zeros),
         cmocka_unit_test(test_preallocated_qcow2_costs_what_is_in_it),
         cmocka_unit_test(test_what_needs_other_files_is_refused),
