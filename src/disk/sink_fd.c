@@ -154,7 +154,7 @@ static int open_tail(int fd, struct sink_fd *f, const char *desc, struct err *e)
 static int measure(int fd, struct sink_fd *f, const char *desc, struct err *e)
 {
     struct stat st;
-    int sector;
+    int sector, read_only;
 
     if (fstat(fd, &st) < 0)
         return err_sys(e, "%s: stat", desc);
@@ -171,6 +171,12 @@ static int measure(int fd, struct sink_fd *f, const char *desc, struct err *e)
         return err_sys(e, "%s: size", desc);
     if (ioctl(fd, BLKSSZGET, &sector) < 0)
         return err_sys(e, "%s: sector size", desc);
+    /* It can be opened for writing; the first write would find out. */
+    if (ioctl(fd, BLKROGET, &read_only) == 0 && read_only)
+        return err_set(e, ERR_REQUIREMENT,
+                       "%s is read-only: make it writable (blockdev --setrw), or name "
+                       "another target",
+                       desc);
     if (sector < 1 || sector > 4096 || (sector & (sector - 1)))
         return err_set(e, ERR_UNSUPPORTED, "%s: sectors of %d bytes", desc, sector);
     f->base.align = (uint32_t)sector;

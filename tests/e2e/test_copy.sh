@@ -139,6 +139,9 @@ check "and zeroes what is behind the disk" cmp -i "$(stat -c %s "$disk"):0" \
 
 truncate -s 51M "$dir/too-large.raw"
 refused 3 "a device that is too small" "too few" --force "$dir/too-large.raw" "$loop"
+blockdev --setro "$loop"
+refused 3 "a device that is read-only" "is read-only: make it writable" --force "$disk" "$loop"
+blockdev --setrw "$loop"
 
 if mkfs.ext4 -q -F "$loop" && mkdir "$dir/mnt" && mount "$loop" "$dir/mnt" 2>/dev/null; then
     mounted=$dir/mnt
