@@ -381,7 +381,7 @@ static ssize_t pick_disk(struct worker *w)
 {
     struct mover *m = w->m;
     size_t open = 0, cap;
-    double least = 2;
+    double least = 0;
     ssize_t best = -1;
 
     for (size_t i = 0; i < m->n_disks; i++)
@@ -393,8 +393,9 @@ static ssize_t pick_disk(struct worker *w)
 
         if (d->exhausted || d->unflushed_tasks >= HARD_TASKS || w->held[i] >= cap)
             continue;
+        /* The cursor ends at a whole block, which may be far behind a very small disk. */
         part = (double)atomic_load(&d->plan.cursor) / (double)(d->plan.end + 1);
-        if (part < least) {
+        if (best < 0 || part < least) {
             least = part;
             best = (ssize_t)i;
         }

@@ -721,6 +721,26 @@ static void test_disks_of_different_size_end_together(void **state)
     }
 }
 
+/* The one block it is written as is many times the disk. */
+static void test_disk_smaller_than_a_block_ends(void **state)
+{
+    static const uint64_t sizes[] = {1, 512, 1536, 2046, 2047};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct mem_source *from = mem_source_new(sizes[i], 512, 512);
+        struct mem_sink *to = mem_sink_new(4096, 4096, true);
+        struct mover_disk d = disk_of(from, &to->base);
+        struct mover_options opt = {.workers = 1};
+        struct mover_result res;
+
+        memset(from->data, 1, sizes[i]);
+        assert_ok(mover_run(&d, 1, &opt, &res, e));
+        assert_copied(from, &to->base);
+        source_free(&from->base);
+        sink_free(&to->base);
+    }
+}
+
 static void test_no_disks_is_done_at_once(void **state)
 {
     struct mover_options opt = {0};
@@ -762,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_buffer_that_changes_under_a_write_is_a_bug_found),
         cmocka_unit_test(test_progress_ends_at_the_total),
         cmocka_unit_test(test_disks_of_different_size_end_together),
+        cmocka_unit_test(test_disk_smaller_than_a_block_ends),
         cmocka_unit_test(test_no_disks_is_done_at_once),
     };
 
