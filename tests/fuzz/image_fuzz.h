@@ -44,8 +44,8 @@ static inline struct blob *fuzz_blob(const uint8_t *data, size_t len)
 #define FUZZ_LIMIT (4u << 20)
 #define FUZZ_LEAST (64u << 10)
 
-/* Units tile the disk, begin where they may, and every one can be fetched or says why not.
- * They are no larger than they must be: reading holes finds nothing. */
+/* Units tile the disk, begin where they may, and every one can be fetched or says why
+ * not. They are no larger than they must be: reading holes finds nothing. */
 static inline void fuzz_read_units(struct source *s)
 {
     static unsigned char *buf;
