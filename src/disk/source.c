@@ -10,6 +10,19 @@ void source_free(struct source *s)
         s->ops->free(s);
 }
 
+bool source_may_tell(const struct source *s, const struct unit *u, uint64_t offset,
+                     uint64_t limit_bytes)
+{
+    bool last;
+
+    if (u->offset != offset || !u->len || u->len > s->size_bytes - offset)
+        return false;
+    last = offset + u->len == s->size_bytes;
+    if (u->len % s->unit_align && !last)
+        return false;
+    return u->kind == UNIT_ZERO || (u->kind == UNIT_DATA && u->len <= limit_bytes);
+}
+
 int source_pread(struct source *s, void *buf, size_t len, uint64_t offset, void *scratch,
                  struct err *e)
 {

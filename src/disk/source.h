@@ -81,6 +81,11 @@ static inline int source_fetch(struct source *s, const struct unit *u, void *buf
     return s->ops->fetch(s, u, buf, e);
 }
 
+/* Whether unit_at(offset, limit_bytes) may answer that: for sources that are not trusted,
+ * and for tests. */
+bool source_may_tell(const struct source *s, const struct unit *u, uint64_t offset,
+                     uint64_t limit_bytes);
+
 void source_free(struct source *s);
 DEFINE_AUTO_PTR(struct source, source_free)
 #define auto_source auto_call(source_free_autop)

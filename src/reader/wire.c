@@ -214,21 +214,6 @@ int wire_machine(const json_t *j, wire_source_fn *make, void *ctx, struct machin
 
 /* ---- replies ---- */
 
-static int check_unit(const struct source *s, const struct unit *u, uint64_t offset,
-                      uint64_t limit_bytes)
-{
-    bool last;
-
-    if (u->offset != offset || !u->len || u->len > s->size_bytes - offset)
-        return -1;
-    last = offset + u->len == s->size_bytes;
-    if (u->len % s->unit_align && !last)
-        return -1;
-    if (u->kind == UNIT_ZERO)
-        return 0;
-    return u->kind == UNIT_DATA && u->len <= limit_bytes ? 0 : -1;
-}
-
 int wire_check_reply(const struct wire_request *rq, const struct source *s,
                      const struct wire_reply *reply, size_t len, struct err *e)
 {
@@ -251,7 +236,7 @@ int wire_check_reply(const struct wire_request *rq, const struct source *s,
                        reply->n_units);
     for (uint32_t i = 0; i < reply->n_units; i++) {
         if (offset >= s->size_bytes ||
-            check_unit(s, &reply->units[i], offset, rq->limit_bytes) < 0)
+            !source_may_tell(s, &reply->units[i], offset, rq->limit_bytes))
             return err_set(e, ERR_FAILED,
                            "%s: the reader told of a unit at byte %llu that cannot be",
                            s->desc, (unsigned long long)offset);
