@@ -7,6 +7,11 @@
 #define SECTOR 512u
 #define GRAIN  65536u
 
+static void refused(enum err_kind kind, const char *text)
+{
+    assert_fails(kit_read_all("d.vmdk", e), kind, text);
+}
+
 /* ---- descriptors ---- */
 
 static const char sound[] = "# Disk DescriptorFile\nversion=1\nCID=4751bf\n"
@@ -67,7 +72,7 @@ static void test_descriptors_that_are_no_disk(void **state)
     assert_ok(kit_read_all("d.vmdk", e));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         write_changed(cases[i].old, cases[i].new);
-        assert_fails(kit_read_all("d.vmdk", e), cases[i].kind, cases[i].text);
+        refused(cases[i].kind, cases[i].text);
     }
 }
 
@@ -88,21 +93,22 @@ static void test_what_follows_the_text(void **state)
         assert_ok(kit_read_all("d.vmdk", e));
         file[sizeof file - 1] = '\n';
         kit_write("d.vmdk", file, sizeof file);
-        assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "a NUL at byte 137");
+        refused(ERR_INPUT, "a NUL at byte 137");
     }
     memcpy(file + len + 1, sound + len - 7, 7);
     kit_write("d.vmdk", file, len + 1 + 7);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "a NUL at byte 137");
-    memcpy(file + len + 1, "ide'\n", 6);
-    kit_write("d.vmdk", file, sizeof file - 1);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "a NUL at byte 137");
+    refused(ERR_INPUT, "a NUL at byte 137");
+    memset(file + len, 0, sizeof file - len);
+    memcpy(file + len + 1, "ide'\n", 5); /* no end of the text */
+    kit_write("d.vmdk", file, sizeof file);
+    refused(ERR_INPUT, "a NUL at byte 137");
     memcpy(file, sound, len);
     file[40] = 0; /* in the middle */
     kit_write("d.vmdk", file, len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "a NUL at byte 40");
+    refused(ERR_INPUT, "a NUL at byte 40");
     kit_write("d.vmdk", sound, len);
     kit_truncate("d.vmdk", (1u << 20) + 1);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "descriptor of 1048577 bytes");
+    refused(ERR_INPUT, "descriptor of 1048577 bytes");
 }
 
 /* ---- sparse extents ---- */
@@ -146,6 +152,16 @@ static void put32(size_t at, uint32_t v)
     memcpy(image + at, &v, sizeof v);
 }
 
+static void drop_redundant_directory(void)
+{
+    put32(8, field32(8) & ~2u);
+}
+
+static void write_image(void)
+{
+    kit_write("d.vmdk", image, image_len);
+}
+
 static size_t grain_directory(void)
 {
     return (size_t)field64(56) * SECTOR;
@@ -180,9 +196,9 @@ static void test_headers_that_lie(void **state)
     kit_need("qemu-img");
     make("monolithicSparse", 5 << 20);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        kit_write("d.vmdk", image, image_len);
+        write_image();
         kit_poke("d.vmdk", cases[i].at, cases[i].bytes, cases[i].len);
-        assert_fails(kit_read_all("d.vmdk", e), cases[i].kind, cases[i].text);
+        refused(cases[i].kind, cases[i].text);
     }
 }
 
@@ -196,22 +212,22 @@ static void test_tables_that_lie(void **state)
     gd = grain_directory();
     gt = first_table();
     twin = field32((size_t)field64(48) * SECTOR);
-    put32(8, field32(8) & ~2u); /* no redundant directory */
+    drop_redundant_directory();
 
     put32(gt, (uint32_t)(image_len / SECTOR));
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "the data of disk byte 0 is at");
+    write_image();
+    refused(ERR_INPUT, "the data of disk byte 0 is at");
     put32(gt, 1);
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "inside the file's own tables");
+    write_image();
+    refused(ERR_INPUT, "inside the file's own tables");
     put32(gt, field32(gt + 4));
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "overlaps that of another");
+    write_image();
+    refused(ERR_INPUT, "overlaps that of another");
     put32(gd, UINT32_MAX);
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "entry 0 of the grain directory");
+    write_image();
+    refused(ERR_INPUT, "entry 0 of the grain directory");
     put32(gd, twin);
-    kit_write("d.vmdk", image, image_len);
+    write_image();
     assert_ok(kit_read_all("d.vmdk", e));
 }
 
@@ -237,13 +253,13 @@ static void test_the_redundant_directory(void **state)
     kit_need("qemu-img");
     make("monolithicSparse", 5 << 20);
     put32(grain_directory(), UINT32_MAX);
-    kit_write("d.vmdk", image, image_len);
+    write_image();
     assert_ok(open_noting(&s, note, e));
     assert_non_null(strstr(note, "redundant grain directory is sound and is used"));
     kit_compare(s, "disk.raw");
     image[72] = 1; /* not closed: nothing says which one is right */
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "entry 0 of the grain directory");
+    write_image();
+    refused(ERR_INPUT, "entry 0 of the grain directory");
 }
 
 static void test_an_unclean_extent(void **state)
@@ -251,11 +267,11 @@ static void test_an_unclean_extent(void **state)
     kit_need("qemu-img");
     make("monolithicSparse", 5 << 20);
     image[72] = 1;
-    kit_write("d.vmdk", image, image_len);
+    write_image();
     assert_ok(kit_read_all("d.vmdk", e));
     put32(first_table() + 4, 0);
-    kit_write("d.vmdk", image, image_len);
-    assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, "not closed cleanly");
+    write_image();
+    refused(ERR_INPUT, "not closed cleanly");
 }
 
 /* ---- streams ---- */
@@ -292,9 +308,9 @@ static void test_footers(void **state)
 
     kit_need("qemu-img");
     make("streamOptimized", 5 << 20);
-    put32(8, field32(8) & ~2u); /* no redundant directory */
+    drop_redundant_directory();
     add_footer();
-    kit_write("d.vmdk", image, image_len);
+    write_image();
     {
         auto_source struct source *s = NULL;
 
@@ -302,10 +318,10 @@ static void test_footers(void **state)
         kit_compare(s, "disk.raw");
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        kit_write("d.vmdk", image, image_len);
+        write_image();
         kit_poke("d.vmdk", image_len - cases[i].from_end, cases[i].bytes,
                  strlen(cases[i].bytes));
-        assert_fails(kit_read_all("d.vmdk", e), ERR_INPUT, cases[i].text);
+        refused(ERR_INPUT, cases[i].text);
     }
     for (unsigned i = 0; i < 50; i++) {
         kit_write("d.vmdk", image, 4 + kit_below(image_len - 4));
@@ -343,7 +359,7 @@ static void test_damaged_records(void **state)
             uint64_t byte = i < 12 ? i : kit_below(12 + field32(at + 8));
             char flipped = (char)(image[at + byte] ^ 1 << kit_below(8));
 
-            kit_write("d.vmdk", image, image_len);
+            write_image();
             kit_poke("d.vmdk", at + byte, &flipped, 1);
             refused += refused_or_same();
             times++;
