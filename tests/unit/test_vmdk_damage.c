@@ -375,14 +375,16 @@ static void test_cut_files(void **state)
 
     kit_need("qemu-img");
     for (size_t k = 0; k < 2; k++) {
-        unsigned refused = 0;
+        size_t grain;
 
         make(kinds[k], 2 << 20);
+        grain = (size_t)field32(first_table()) * SECTOR;
         for (unsigned i = 0; i < 60; i++) {
+            kit_write("d.vmdk", image, 4 + kit_below(grain - 3)); /* holds no data */
+            assert_true(refused_or_same());
             kit_write("d.vmdk", image, 4 + kit_below(image_len - 4));
-            refused += refused_or_same();
+            refused_or_same();
         }
-        assert_true(refused > 30);
     }
 }
 
