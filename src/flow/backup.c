@@ -61,7 +61,7 @@ static void vm_release(struct vm_backup *v)
     }
     free(v->disks);
     changed_map_release(&v->changes);
-    if (v->item && v->item->machine)
+    if (v->item->machine)
         v->src.machine = NULL; /* the caller's */
     flow_source_close(&v->src);
     repo_name_release(&v->name);
@@ -87,7 +87,7 @@ static void give_up(struct vm_backup *v, const struct err *why)
 
 static bool is_running(const struct vm_backup *v)
 {
-    return v->writer && v->error.kind == ERR_NONE;
+    return !v->point && v->error.kind == ERR_NONE;
 }
 
 /* ---- the words ---- */
@@ -296,8 +296,6 @@ static int disk_name(const struct vm_backup *v, size_t i, char **ret, struct err
 
 static int add_disks(const struct backup *b, struct vm_backup *v, struct err *e)
 {
-    if (read_changes(b, v, e) < 0)
-        return -1;
     for (size_t i = 0; i < v->n_disks; i++) {
         struct backup_disk *d = &v->disks[i];
         auto_free char *name = NULL;
@@ -310,7 +308,8 @@ static int add_disks(const struct backup *b, struct vm_backup *v, struct err *e)
     return 0;
 }
 
-static int begin_vm(struct backup *b, struct vm_backup *v, struct err *e)
+/* What can be refused without a repository. */
+static int open_vm(struct backup *b, struct vm_backup *v, struct err *e)
 {
     struct source_spec spec = {
         .source = v->item->source, .format = b->p->format, .repo = b->p->from};
@@ -328,6 +327,11 @@ static int begin_vm(struct backup *b, struct vm_backup *v, struct err *e)
         watched_init(&v->disks[i].source, v->src.machine->disks.v[i].source);
         v->size_bytes += v->disks[i].source.base.size_bytes;
     }
+    return read_changes(b, v, e);
+}
+
+static int begin_vm(struct backup *b, struct vm_backup *v, struct err *e)
+{
     return open_base(b, v, e) < 0 || begin_point(b, v, e) < 0 || add_disks(b, v, e) < 0
                ? -1
                : 0;
@@ -455,7 +459,7 @@ static int copy_all(struct backup *b, struct err *e)
     return 0;
 }
 
-static int finish_vm(struct vm_backup *v, struct err *e)
+static int finish_vm(struct backup *b, struct vm_backup *v, struct err *e)
 {
     int64_t time = repo_backup_time(v->writer);
 
@@ -473,27 +477,36 @@ static void fail_running(struct backup *b, const struct err *e)
             give_up(&b->vms[i], e);
 }
 
-/* -1 for what ends all of them. */
-static int run_all(struct backup *b, struct err *e)
+/* Those that have not failed; -1 for what ends all of them. */
+static int each_vm(struct backup *b,
+                   int (*step)(struct backup *, struct vm_backup *, struct err *),
+                   struct err *e)
 {
     for (size_t i = 0; i < b->n; i++) {
+        struct vm_backup *v = &b->vms[i];
         struct err why = ERR_INIT;
 
-        b->vms[i].item = &b->p->items[i];
-        if (begin_vm(b, &b->vms[i], &why) < 0 && note_failure(b, &b->vms[i], &why) < 0) {
+        if (is_running(v) && step(b, v, &why) < 0 && note_failure(b, v, &why) < 0) {
             *e = why;
             return -1;
         }
     }
-    if (copy_all(b, e) < 0)
-        return -1;
-    for (size_t i = 0; i < b->n; i++) {
-        struct err why = ERR_INIT;
-
-        if (is_running(&b->vms[i]) && finish_vm(&b->vms[i], &why) < 0)
-            note_failure(b, &b->vms[i], &why);
-    }
     return 0;
+}
+
+/* All sources come first: no repository is made for what cannot be read. */
+static int run_all(struct backup *b, struct err *e)
+{
+    const struct backup_params *p = b->p;
+
+    if (each_vm(b, open_vm, e) < 0)
+        return -1;
+    if (all_failed(b))
+        return 0;
+    if (flow_repo_open(&p->repo, p->open, b->env->cancel, &b->repo, e) < 0 ||
+        each_vm(b, begin_vm, e) < 0 || copy_all(b, e) < 0)
+        return -1;
+    return each_vm(b, finish_vm, e);
 }
 
 /* ---- results ---- */
@@ -520,7 +533,7 @@ static int result_json(const struct backup *b, uint64_t started_ns, json_t **ret
     json_t *o;
 
     for (size_t i = 0; i < b->n; i++)
-        if (b->vms[i].item && json_add(list, vm_json(&b->vms[i]), e) < 0)
+        if (json_add(list, vm_json(&b->vms[i]), e) < 0)
             return -1;
     o = json_pack("{s:O, s:f}", "backups", list, "seconds", seconds);
     if (!o)
@@ -559,13 +572,14 @@ int flow_backup_opened(const struct backup_params *p, const struct flow_env *env
     int r;
 
     *ret_result = NULL;
-    if (backup_params_check(p, e) < 0 ||
-        flow_repo_open(&p->repo, p->open, env->cancel, &b.repo, e) < 0)
+    if (backup_params_check(p, e) < 0)
         return -1;
     b.vms = mem_zalloc(p->n_items, sizeof *b.vms, e);
     if (!b.vms)
         return -1;
     b.n = p->n_items;
+    for (size_t i = 0; i < b.n; i++)
+        b.vms[i].item = &p->items[i];
     r = run_all(&b, e);
     if (r < 0)
         fail_running(&b, e);

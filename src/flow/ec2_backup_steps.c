@@ -162,13 +162,22 @@ static int snapshot_id_of(struct job *job, size_t i, char **ret, struct err *e)
     return *ret ? 0 : -1;
 }
 
+/* Before anything is made in AWS for it. */
+static int try_repo(const struct ec2_backup *b, struct err *e)
+{
+    auto_flow_repo struct flow_repo repo = {0};
+
+    return flow_repo_open(&b->p.repo, b->p.open, b->env->cancel, &repo, e);
+}
+
 int step_create_snapshots(struct job *job, void *ctx, struct err *e)
 {
     struct ec2_backup *b = ctx;
     const struct wait_options opt = {.progress = b->env->progress};
     json_auto_t *machine = NULL;
 
-    if (machine_once(job, b, &machine, e) < 0 || make_all(job, b, machine, e) < 0)
+    if (machine_once(job, b, &machine, e) < 0 || try_repo(b, e) < 0 ||
+        make_all(job, b, machine, e) < 0)
         return -1;
     for (size_t i = 0; i < n_disks(machine); i++) {
         auto_free char *id = NULL;

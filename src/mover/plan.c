@@ -131,8 +131,7 @@ static int unit_covering(const struct feed *f, uint64_t offset, uint64_t want_en
     for (;;) {
         if (source_unit_at(s, at, limit, &u, e) < 0)
             return name_source(s, e);
-        if (u.offset != at || u.len == 0 || u.len > s->size_bytes - at ||
-            (u.kind == UNIT_DATA && u.len > limit))
+        if (!source_may_tell(s, &u, at, limit))
             return err_set(e, ERR_INPUT,
                            "%s: a unit of %" PRIu64 " bytes at %" PRIu64 " where %" PRIu64
                            " was asked for",

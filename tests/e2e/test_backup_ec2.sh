@@ -44,11 +44,17 @@ exits wrong 2 "an instance is named by its id"
 run none backup --repo "$repo" --create ec2://i-00000000000000000
 exits none 1 "one that is not there"
 same "leaves nothing" "$before" "$(cloud_state)"
+check "and makes no repository" test ! -e "$repo"
+run typo backup --repo "$repo" "$source"
+exits typo 1 "a mistyped repository"
+has "is told" "$dir/typo.err" "does not exist"
+same "before a snapshot is made" 0 "$(grep -c CreateSnapshots "$lab_dir/lab.log")"
 
 # ---- everything, then what changed ----
 
 run first backup --json --repo "$repo" --create "$source"
 exits first 0 "a first backup"
+has "makes snapshots" "$lab_dir/lab.log" CreateSnapshots
 point=$(backed first .point)
 same "by the instance's name" vm/web "${point%@*}"
 same_point "it is what the volumes hold" "$point"
