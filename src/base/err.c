@@ -32,20 +32,24 @@ int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 __attribute__((format(printf, 3, 0))) static int set_sys(struct err *e, int n,
                                                          const char *fmt, va_list ap)
 {
+    const char *remedy = "";
     char text[128];
     size_t len;
 
     err_vset(e, ERR_SYS, fmt, ap);
     e->sys_errno = n;
-    if (n == ENOMEM)
+    if (n == ENOMEM) {
         e->kind = ERR_NOMEM;
-    else if (n == ENOSPC || n == EDQUOT)
+    } else if (n == ENOSPC || n == EDQUOT) {
         e->kind = ERR_NOSPACE;
-    else if (n == EBUSY)
+        remedy = " (free some there, then try again)";
+    } else if (n == EBUSY) {
         e->kind = ERR_BUSY;
+    }
     len = strlen(e->msg);
     /* GNU strerror_r: returns the text, which need not be in the buffer. */
-    snprintf(e->msg + len, sizeof e->msg - len, ": %s", strerror_r(n, text, sizeof text));
+    snprintf(e->msg + len, sizeof e->msg - len, ": %s%s",
+             strerror_r(n, text, sizeof text), remedy);
     return -1;
 }
 

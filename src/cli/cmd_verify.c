@@ -56,17 +56,18 @@ static void print_damage(const json_t *d)
 static void print_result(const json_t *r)
 {
     double seconds = json_real_value(json_object_get(r, "seconds"));
-    uint64_t bytes = json_u64_or(r, "bytes", 0);
+    uint64_t bytes = json_u64_or(r, "bytes", 0), points = json_u64_or(r, "points", 0),
+             chunks = json_u64_or(r, "chunks", 0);
     char size[32], rate[32];
     const json_t *d;
     size_t i;
 
     json_array_foreach (json_object_get(r, "damages"), i, d)
         print_damage(d);
-    printf("%" PRIu64 " points verified, %" PRIu64 " damaged, %" PRIu64
-           " skipped; %" PRIu64 " chunks, %" PRIu64 " damaged; %s in %.1f s (%s/s)\n",
-           json_u64_or(r, "points", 0), json_u64_or(r, "points_bad", 0),
-           json_u64_or(r, "points_skipped", 0), json_u64_or(r, "chunks", 0),
+    printf("%" PRIu64 " point%s verified, %" PRIu64 " damaged, %" PRIu64
+           " skipped; %" PRIu64 " chunk%s, %" PRIu64 " damaged; %s in %.1f s (%s/s)\n",
+           points, points == 1 ? "" : "s", json_u64_or(r, "points_bad", 0),
+           json_u64_or(r, "points_skipped", 0), chunks, chunks == 1 ? "" : "s",
            json_u64_or(r, "chunks_bad", 0), str_bytes(size, sizeof size, bytes), seconds,
            str_bytes(rate, sizeof rate,
                      seconds > 0 ? (uint64_t)((double)bytes / seconds) : 0));

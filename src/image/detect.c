@@ -43,12 +43,21 @@ static bool has(const unsigned char *head, size_t n, const struct magic *m)
     return n >= m->offset + m->len && memcmp(head + m->offset, m->bytes, m->len) == 0;
 }
 
+/* By its byte order mark and a first letter of ASCII. No boot code begins so. */
+static bool is_utf16(const unsigned char *head, size_t n)
+{
+    return n >= 4 && ((head[0] == 0xff && head[1] == 0xfe && head[2] && !head[3]) ||
+                      (head[0] == 0xfe && head[1] == 0xff && !head[2] && head[3]));
+}
+
 /* Text that begins as an OVF (XML with an Envelope) or a VMX (key = "value"). */
 static enum image_format detect_text(const unsigned char *head, size_t n)
 {
     const char *s = (const char *)head;
     size_t i = 0;
 
+    if (is_utf16(head, n))
+        return FORMAT_UTF16;
     if (n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
         i = 3;
     while (i < n && isspace(head[i]))
@@ -146,6 +155,7 @@ const char *image_format_text(enum image_format f)
         [FORMAT_TAR] = "a tar archive",
         [FORMAT_OVF] = "an OVF description",
         [FORMAT_VMX] = "a VMX description",
+        [FORMAT_UTF16] = "text in UTF-16",
         [FORMAT_GZIP] = "gzip-compressed",
         [FORMAT_BZIP2] = "bzip2-compressed",
         [FORMAT_XZ] = "xz-compressed",

@@ -20,6 +20,7 @@ enum image_format {
     FORMAT_TAR,
     FORMAT_OVF,
     FORMAT_VMX,
+    FORMAT_UTF16, /* text of any kind */
     FORMAT_GZIP,
     FORMAT_BZIP2,
     FORMAT_XZ,

@@ -30,15 +30,49 @@ void image_note(const struct image_options *opt, const char *fmt, ...)
         opt->note(opt->note_ctx, text);
 }
 
+static int refuse(const struct blob *b, enum image_format f, struct err *e)
+{
+    switch (f) {
+    case FORMAT_VMDK_COWD:
+    case FORMAT_VMDK_SESPARSE:
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s is %s, ESX's format of snapshot deltas: consolidate the VM's "
+                       "snapshots, or export it as OVF",
+                       b->name, image_format_text(f));
+    case FORMAT_GZIP:
+    case FORMAT_BZIP2:
+    case FORMAT_XZ:
+    case FORMAT_ZSTD:
+    case FORMAT_ZIP:
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "%s is %s: its parts cannot be reached in any order; decompress it "
+            "first",
+            b->name, image_format_text(f));
+    case FORMAT_UTF16:
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s is %s: save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)", b->name,
+                       image_format_text(f));
+    default:
+        return err_set(e, ERR_UNSUPPORTED, "%s is %s, where a disk image is expected",
+                       b->name, image_format_text(f));
+    }
+}
+
 int image_read_text(const struct blob *b, size_t max, char **ret, size_t *ret_len,
                     struct err *e)
 {
     auto_free char *text = NULL;
+    enum image_format f;
 
     if (b->len > max)
         return err_set(e, ERR_INPUT,
                        "%s: %" PRIu64 " bytes of text; at most %zu are read", b->name,
                        b->len, max);
+    if (image_detect(b, &f, e) < 0)
+        return -1;
+    if (f == FORMAT_UTF16)
+        return refuse(b, f, e);
     text = mem_zalloc(b->len + 1, 1, e);
     if (!text || blob_read(b, text, b->len, 0, e) < 0)
         return -1;
@@ -146,31 +180,6 @@ static int open_as_raw(const struct blob *b, struct source **ret, struct err *e)
                        "raw disk image, it is truncated; say --format raw to read it so",
                        b->name, b->len);
     return raw_open(b, ret, e);
-}
-
-static int refuse(const struct blob *b, enum image_format f, struct err *e)
-{
-    switch (f) {
-    case FORMAT_VMDK_COWD:
-    case FORMAT_VMDK_SESPARSE:
-        return err_set(e, ERR_UNSUPPORTED,
-                       "%s is %s, ESX's format of snapshot deltas: consolidate the VM's "
-                       "snapshots, or export it as OVF",
-                       b->name, image_format_text(f));
-    case FORMAT_GZIP:
-    case FORMAT_BZIP2:
-    case FORMAT_XZ:
-    case FORMAT_ZSTD:
-    case FORMAT_ZIP:
-        return err_set(
-            e, ERR_UNSUPPORTED,
-            "%s is %s: its parts cannot be reached in any order; decompress it "
-            "first",
-            b->name, image_format_text(f));
-    default:
-        return err_set(e, ERR_UNSUPPORTED, "%s is %s, where a disk image is expected",
-                       b->name, image_format_text(f));
-    }
 }
 
 int image_open_blob(const struct blob *b, const struct image_dir *dir,

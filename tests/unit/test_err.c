@@ -18,7 +18,8 @@ static void test_sys_takes_errno_and_kind(void **state)
     assert_int_equal(err_sys(&e, "%s", "/x"), -1);
     assert_int_equal(e.kind, ERR_NOSPACE);
     assert_int_equal(e.sys_errno, ENOSPC);
-    assert_string_equal(e.msg, "/x: No space left on device");
+    assert_string_equal(e.msg,
+                        "/x: No space left on device (free some there, then try again)");
 }
 
 static void test_prefix_keeps_kind_and_codes(void **state)

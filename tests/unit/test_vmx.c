@@ -208,6 +208,16 @@ static void test_nul_bytes_are_refused(void **state)
     assert_fails(open_vm(&m, e), ERR_INPUT, "a NUL byte at byte 5000");
 }
 
+static void test_utf16_is_named(void **state)
+{
+    static const unsigned char le[] = "\xff\xfe.\0e\0n\0c\0";
+    auto_machine struct machine *m = NULL;
+
+    kit_write("vm.vmx", le, sizeof le - 1);
+    assert_fails(open_vm(&m, e), ERR_UNSUPPORTED,
+                 "vm.vmx is text in UTF-16: save it as UTF-8");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_bad_lines_are_named),
         cmocka_unit_test(test_huge_numbers_are_refused),
         cmocka_unit_test(test_nul_bytes_are_refused),
+        cmocka_unit_test(test_utf16_is_named),
     };
     return cmocka_run_group_tests(tests, kit_setup, kit_teardown);
 }
