@@ -397,11 +397,20 @@ static int unit_of_nothing(struct source *s, uint64_t offset, uint64_t limit_byt
     return 0;
 }
 
+static int unit_off_the_grid(struct source *s, uint64_t offset, uint64_t limit_bytes,
+                             struct unit *ret, struct err *e)
+{
+    *ret = (struct unit){.offset = offset, .kind = UNIT_ZERO};
+    ret->len = s->size_bytes - offset < 4608 ? s->size_bytes - offset : 4608;
+    return 0;
+}
+
 static void test_source_that_lies_about_units_is_refused(void **state)
 {
     int (*const lies[])(struct source *, uint64_t, uint64_t, struct unit *,
                         struct err *) = {unit_beyond_the_limit, unit_elsewhere,
-                                         unit_of_nothing, unit_beyond_the_disk};
+                                         unit_of_nothing, unit_beyond_the_disk,
+                                         unit_off_the_grid};
 
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         struct mem_source *from = mem_source_new(16 * MIB, 4096, 0);
