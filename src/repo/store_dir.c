@@ -299,7 +299,7 @@ static int dir_list(struct store *s, const char *dir, store_list_fn *each, void 
 
 static int dir_make_dir(struct store *s, const char *path, struct err *e)
 {
-    auto_fd int fd = dup(self(s)->root);
+    auto_fd int fd = fcntl(self(s)->root, F_DUPFD_CLOEXEC, 0);
     char name[256];
 
     while (fd >= 0 && *path) {
@@ -535,6 +535,8 @@ static int make_layout(struct store *s, struct err *e)
     auto_fd int fd = -1;
     size_t n = 0;
 
+    if (faccessat(self(s)->root, ".chunks", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
     if (dir_list(s, "", count_entry, &n, e) < 0)
         return -1;
     if (n)
@@ -550,12 +552,25 @@ static int make_layout(struct store *s, struct err *e)
     return dir_sync(s, e);
 }
 
+/* Who comes second waits for the first, which takes seconds, and finds it done. */
+static int make_layout_once(struct store *s, struct err *e)
+{
+    int r;
+
+    while (flock(self(s)->root, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return dir_sys(s, "", "lock", e);
+    r = make_layout(s, e);
+    flock(self(s)->root, LOCK_UN);
+    return r;
+}
+
 static int open_chunks(struct store *s, enum repo_open how, struct err *e)
 {
     int fd = open_beneath(self(s)->root, ".chunks", O_RDONLY | O_DIRECTORY, 0);
 
     if (fd < 0 && errno == ENOENT && how == REPO_CREATE) {
-        if (make_layout(s, e) < 0)
+        if (make_layout_once(s, e) < 0)
             return -1;
         fd = open_beneath(self(s)->root, ".chunks", O_RDONLY | O_DIRECTORY, 0);
     }

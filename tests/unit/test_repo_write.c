@@ -218,6 +218,31 @@ static void test_unwritten_chunks_are_noticed_and_removed(void **state)
     machine_free(m);
 }
 
+static void test_many_make_the_same_repository_at_once(void **state)
+{
+    pid_t pids[4];
+    int status;
+
+    for (size_t i = 0; i < 4; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            struct err why = ERR_INIT;
+            struct repo *r = NULL;
+
+            if (repo_open_dir(kit_path("shared"), REPO_CREATE, NULL, &r, &why) < 0)
+                print_error("%s\n", why.msg);
+            _exit(r ? 0 : 1);
+        }
+        assert_true(pids[i] > 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(access(kit_path("shared/.chunks/ffff"), F_OK), 0);
+    assert_int_not_equal(access(kit_path("shared/.chunks.new"), F_OK), 0);
+}
+
 static void test_two_writers(void **state)
 {
     struct repo_backup_options o = {0};
@@ -413,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_incremental),
         cmocka_unit_test(test_bases_that_do_not_fit_are_named),
         cmocka_unit_test(test_unwritten_chunks_are_noticed_and_removed),
+        cmocka_unit_test(test_many_make_the_same_repository_at_once),
         cmocka_unit_test(test_two_writers),
         cmocka_unit_test(test_machine_survives),
         cmocka_unit_test(test_many_threads),
