@@ -128,6 +128,11 @@ static int prepare_file(int fd, const struct stat *st, const char *path,
     return 0;
 }
 
+static int refuse_kind(const char *path, struct err *e)
+{
+    return err_set(e, ERR_USAGE, "%s: neither a block device nor a file", path);
+}
+
 static int old_file(struct proxy_target *t, const struct proxy_target_how *how,
                     struct err *e)
 {
@@ -137,7 +142,7 @@ static int old_file(struct proxy_target *t, const struct proxy_target_how *how,
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_sys(e, "%s: open", t->path);
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_USAGE, "%s: neither a block device nor a file", t->path);
+        return refuse_kind(t->path, e);
     if (device_lock(fd, t->path, 0, NULL, e) < 0 ||
         prepare_file(fd, &st, t->path, how, e) < 0 ||
         sink_fd_new(fd, t->path, how->has_base ? SINK_ZEROS_UNKNOWN : SINK_KNOWN_ZERO,
@@ -208,6 +213,8 @@ int proxy_target_open(const struct proxy_paths *paths, const char *path,
     if (stat(t->path, &st) < 0)
         r = errno == ENOENT && !how->has_base ? new_file(t, how, e)
                                               : err_sys(e, "%s", t->path);
+    else if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+        r = refuse_kind(t->path, e);
     else if (check_not_open(path, &st, how->source, e) < 0)
         r = -1;
     else if (S_ISBLK(st.st_mode))

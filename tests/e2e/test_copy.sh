@@ -62,6 +62,8 @@ refused 2 "the source is refused as target" "is the source" --force "$disk" "$di
 check "and is whole" cmp "$disk" "$dir/new.raw"
 ln "$dir/stream.vmdk" "$dir/other-name"
 refused 2 "by any name" "is the source" --force "$dir/stream.vmdk" "$dir/other-name"
+refused 2 "no disk is written to what is none" "neither a block device nor a file" --force "$disk" /dev/null
+refused 2 "nor to a folder" "neither a block device nor a file" --force "$disk" "$dir"
 
 truncate -s 60M "$dir/large.raw"
 run large copy --quiet "$disk" "$dir/large.raw"
