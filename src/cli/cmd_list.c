@@ -115,7 +115,7 @@ int cmd_list(int argc, char **argv)
 {
     static const struct command_help help = {
         .name = "list",
-        .args = "[VM]",
+        .args = "[VM[@TIME]]",
         .summary = "Lists the recovery points of a repository, or those of one machine."};
     struct list_options o = {0};
     struct err e = ERR_INIT;

@@ -57,7 +57,8 @@ static void print_result(const json_t *r)
 {
     double seconds = json_real_value(json_object_get(r, "seconds"));
     uint64_t bytes = json_u64_or(r, "bytes", 0), points = json_u64_or(r, "points", 0),
-             chunks = json_u64_or(r, "chunks", 0);
+             chunks = json_u64_or(r, "chunks", 0),
+             keyless = json_u64_or(r, "points_without_key", 0);
     char size[32], rate[32];
     const json_t *d;
     size_t i;
@@ -71,6 +72,10 @@ static void print_result(const json_t *r)
            json_u64_or(r, "chunks_bad", 0), str_bytes(size, sizeof size, bytes), seconds,
            str_bytes(rate, sizeof rate,
                      seconds > 0 ? (uint64_t)((double)bytes / seconds) : 0));
+    if (keyless)
+        printf("%" PRIu64 " of them without the key: what is encrypted by its checksums "
+               "only, no signatures\n",
+               keyless);
 }
 
 static int verify(const struct verify_options *o, const char *vm, struct err *e)

@@ -49,10 +49,11 @@ static int result_json(const struct repo_verify_stats *s,
     vec_foreach (d, found)
         if (json_add(list, damage_json(d), e) < 0)
             return -1;
-    o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "points",
+    o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "points",
                   (json_int_t)s->points, "points_bad", (json_int_t)s->points_bad,
-                  "points_skipped", (json_int_t)s->points_skipped, "chunks",
-                  (json_int_t)s->chunks, "chunks_bad", (json_int_t)s->chunks_bad, "bytes",
+                  "points_skipped", (json_int_t)s->points_skipped, "points_without_key",
+                  (json_int_t)s->points_without_key, "chunks", (json_int_t)s->chunks,
+                  "chunks_bad", (json_int_t)s->chunks_bad, "bytes",
                   (json_int_t)moved->data_bytes, "seconds", seconds, "damages", list);
     if (!o)
         return err_nomem(e);

@@ -14,10 +14,11 @@ struct verify_params {
     unsigned workers;  /* 0: the mover's choice */
 };
 
-/* *ret_result (owned; set on success) is {points, points_bad, points_skipped, chunks,
- * chunks_bad, bytes, seconds, damages: [{kind, point, disk, offset, file, message}]}.
- * Damage is a result, not an error: *ret_damaged. Errors: those of opening, and
- * ERR_CANCELLED; points that were verified by then stay recorded as such. */
+/* *ret_result (owned; set on success) is {points, points_bad, points_skipped,
+ * points_without_key, chunks, chunks_bad, bytes, seconds, damages: [{kind, point, disk,
+ * offset, file, message}]}. Damage is a result, not an error: *ret_damaged. Errors: those
+ * of opening, and ERR_CANCELLED; points that were verified by then stay recorded as such.
+ */
 int flow_verify(const struct verify_params *p, const struct flow_env *env,
                 json_t **ret_result, bool *ret_damaged, struct err *e) err_warn_unused;
 

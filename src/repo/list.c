@@ -56,11 +56,13 @@ static int walk_group(struct walk *w, const char *ns, const char *type, const ch
                       struct err *e)
 {
     auto_free char *group = repo_group_path(ns, type, id, e);
+    int64_t only = w->filter ? w->filter->time : REPO_LATEST;
     struct repo_times times = {0};
     int r = group ? repo_group_times(w->repo, group, &times, e) : -1;
 
     for (size_t i = 0; i < times.n && r == 0; i++)
-        r = w->each(w->ctx, &(struct repo_place){ns, type, id, times.v[i]}, e);
+        if (only == REPO_LATEST || only == times.v[i])
+            r = w->each(w->ctx, &(struct repo_place){ns, type, id, times.v[i]}, e);
     vec_release(&times);
     return r;
 }

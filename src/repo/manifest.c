@@ -140,11 +140,13 @@ static void find_verified(struct repo_manifest *m, const json_t *unprotected)
         m->verified = upid_time(json_str_or(theirs, "upid", ""));
         m->verified = m->verified ? m->verified : 1;
         m->verified_bad = !str_eq(json_str_or(theirs, "state", ""), "ok");
+        m->verified_without_key = repo_manifest_crypt(m) != REPO_CRYPT_NONE;
     }
     when = (int64_t)json_u64_or(ours, "time", 0);
     if (when && when <= REPO_MAX_TIME && when >= m->verified) {
         m->verified = when;
         m->verified_bad = !str_eq(json_str_or(ours, "state", ""), "ok");
+        m->verified_without_key = json_bool_or(ours, "without-key", false);
     }
 }
 
@@ -422,9 +424,9 @@ int repo_manifest_seal(struct repo_manifest *m, const struct repo_key *k, struct
 }
 
 int repo_manifest_set_verified(struct repo_manifest *m, int64_t when, bool bad,
-                               struct err *e)
+                               bool without_key, struct err *e)
 {
-    json_t *unprotected = json_object_get(m->json, "unprotected"), *ours;
+    json_t *unprotected = json_object_get(m->json, "unprotected"), *ours, *verify;
 
     if (!unprotected) {
         unprotected = json_object();
@@ -437,10 +439,11 @@ int repo_manifest_set_verified(struct repo_manifest *m, int64_t when, bool bad,
         if (json_put(unprotected, OUR_KEY, ours, e) < 0)
             return -1;
     }
-    return json_put(
-        ours, "verify",
-        json_pack("{s:s,s:I}", "state", bad ? "failed" : "ok", "time", (json_int_t)when),
-        e);
+    verify =
+        json_pack("{s:s,s:I}", "state", bad ? "failed" : "ok", "time", (json_int_t)when);
+    if (json_put(ours, "verify", verify, e) < 0)
+        return -1;
+    return without_key ? json_put(verify, "without-key", json_true(), e) : 0;
 }
 
 int repo_manifest_text(const struct repo_manifest *m, char **ret, struct err *e)

@@ -24,6 +24,7 @@ struct repo_manifest {
     const char *fingerprint; /* of the key; borrowed from json; NULL: none */
     int64_t verified;        /* when; 0: never */
     bool verified_bad;
+    bool verified_without_key; /* where one was needed: as servers do */
 };
 
 /* Owned. */
@@ -59,7 +60,7 @@ int repo_manifest_seal(struct repo_manifest *m, const struct repo_key *k,
 /* Notes the result of a verification below our own key of `unprotected`; everything else
  * stays as it was found. */
 int repo_manifest_set_verified(struct repo_manifest *m, int64_t when, bool bad,
-                               struct err *e) err_warn_unused;
+                               bool without_key, struct err *e) err_warn_unused;
 /* As servers write it. Owned. */
 int repo_manifest_text(const struct repo_manifest *m, char **ret,
                        struct err *e) err_warn_unused;

@@ -143,7 +143,7 @@ static int add_few(void *ctx, const struct repo_place *p, struct err *e)
 
 static int not_found(struct repo *r, const struct repo_name *name, struct err *e)
 {
-    struct repo_name same = {.ns = name->ns, .id = name->id};
+    struct repo_name same = {.ns = name->ns, .id = name->id, .time = REPO_LATEST};
     struct few f = {0};
     char t[REPO_TIME_LEN];
     int n = repo_walk(r, &same, add_few, &f, e);

@@ -53,8 +53,8 @@ int repo_zero_digest(struct repo *r, enum datablob_crypt crypt, size_t len,
 
 /* ---- points ---- */
 
-/* Every snapshot directory that the filter (may be NULL) names; its time is not looked
- * at. In order of namespace, type, ID and time. */
+/* Every snapshot directory that the filter (may be NULL) names; its time REPO_LATEST
+ * means all. In order of namespace, type, ID and time. */
 struct repo_place {
     const char *ns, *type, *id; /* borrowed */
     int64_t time;

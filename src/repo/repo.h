@@ -112,8 +112,9 @@ struct repo_entry {
 struct repo_entries VEC(struct repo_entry);
 void repo_entries_release(struct repo_entries *v);
 
-/* Sorted by namespace, type, id, time. `filter` (may be NULL) limits namespace and id;
- * its time is not looked at. A manifest that cannot be read is listed as such. */
+/* Sorted by namespace, type, id, time. `filter` (may be NULL) limits namespace and id,
+ * and the time unless that is REPO_LATEST. A manifest that cannot be read is listed as
+ * such. */
 int repo_list(struct repo *r, const struct repo_name *filter, struct repo_entries *ret,
               struct err *e) err_warn_unused;
 
@@ -254,13 +255,14 @@ struct repo_verify_options {
  * last chunk of a point was checked its result is recorded in the manifest, below our own
  * key (a server's verify_state is read, never written), so that an interrupted run goes
  * on with skip_verified. Of what is encrypted with a key that the repo does not have only
- * CRCs are checked. */
+ * CRCs are checked, which is recorded too: a run with the key does not skip it. */
 int repo_verify_begin(struct repo *r, const struct repo_name *name,
                       const struct repo_verify_options *opt, struct repo_verify **ret,
                       struct err *e) err_warn_unused;
 struct source *repo_verify_source(struct repo_verify *v); /* borrowed; NULL: no chunks */
 struct repo_verify_stats {
     size_t points, points_bad, points_skipped;
+    size_t points_without_key; /* of them only CRCs were checked, and no signatures */
     uint64_t chunks, chunks_bad;
 };
 /* What was found, each damaged chunk once for each point and disk that it touches

@@ -97,6 +97,18 @@ static bool have_key(struct repo_verify *v, const struct repo_manifest *m)
     return !m->fingerprint || strcasecmp(m->fingerprint, mine) == 0;
 }
 
+static bool needs_key(const struct repo_manifest *m)
+{
+    return repo_manifest_crypt(m) != REPO_CRYPT_NONE;
+}
+
+/* Was everything that can be checked now checked then? */
+static bool was_verified(struct repo_verify *v, const struct repo_manifest *m)
+{
+    return m->verified && !m->verified_bad && m->verified >= v->opt.verified_since &&
+           !(m->verified_without_key && needs_key(m) && have_key(v, m));
+}
+
 static int gather_disk(struct repo_verify *v, struct verify_point *p,
                        const struct repo_file *f, bool keyed, struct err *e)
 {
@@ -144,6 +156,7 @@ static int gather_files(struct repo_verify *v, struct verify_point *p,
 {
     bool keyed = have_key(v, m);
 
+    p->without_key = needs_key(m) && !keyed;
     vec_foreach (f, &m->files) {
         int r = 0;
 
@@ -172,8 +185,7 @@ static int gather_point(struct repo_verify *v, const struct repo_place *at,
         return 0;
     if (repo_load_manifest(v->repo, p->path, &m, e) < 0)
         return note_file(v, p, REPO_DAMAGE_MANIFEST, REPO_MANIFEST_NAME, e);
-    if (v->opt.skip_verified && m->verified && !m->verified_bad &&
-        m->verified >= v->opt.verified_since) {
+    if (v->opt.skip_verified && was_verified(v, m)) {
         v->skipped++;
         *ret_skip = true;
         return 0;
@@ -184,27 +196,22 @@ static int gather_point(struct repo_verify *v, const struct repo_place *at,
     return gather_files(v, p, m, e);
 }
 
-struct gathering {
-    struct repo_verify *v;
-    int64_t time;
-};
-
 static int gather(void *ctx, const struct repo_place *at, struct err *e)
 {
-    struct gathering *g = ctx;
-    struct verify_point p = {.first_disk = g->v->disks.n};
+    struct repo_verify *v = ctx;
+    struct verify_point p = {.first_disk = v->disks.n};
     char text[REPO_TIME_LEN];
     bool skip = false;
     int r;
 
-    if (!str_eq(at->type, "vm") || (g->time != REPO_LATEST && g->time != at->time))
+    if (!str_eq(at->type, "vm"))
         return 0;
     p.path = repo_point_path(at->ns, at->type, at->id, at->time, e);
     p.title = str_fmt(e, "%s%svm/%s/%s", at->ns, *at->ns ? "/" : "", at->id,
                       repo_time_text(at->time, text));
-    r = p.path && p.title ? gather_point(g->v, at, &p, &skip, e) : -1;
+    r = p.path && p.title ? gather_point(v, at, &p, &skip, e) : -1;
     if (r == 0 && !skip)
-        r = vec_push(&g->v->points, p, e);
+        r = vec_push(&v->points, p, e);
     if (r < 0 || skip) {
         free(p.path);
         free(p.title);
@@ -345,7 +352,7 @@ static int record(struct repo_verify *v, const struct verify_point *p, struct er
 
     if (v->repo->store->ops->lock_writers(v->repo->store, &lock, e) < 0 ||
         repo_load_manifest(v->repo, path, &m, e) < 0 ||
-        repo_manifest_set_verified(m, clock_real_s(), p->bad, e) < 0 ||
+        repo_manifest_set_verified(m, clock_real_s(), p->bad, p->without_key, e) < 0 ||
         repo_store_manifest(v->repo, path, m, e) < 0)
         return -1;
     return 0;
@@ -449,7 +456,6 @@ int repo_verify_begin(struct repo *r, const struct repo_name *name,
                       struct err *e)
 {
     struct repo_verify *v = mem_zalloc(1, sizeof *v, e);
-    struct gathering g = {.v = v, .time = name ? name->time : REPO_LATEST};
     int n;
 
     if (!v)
@@ -459,7 +465,7 @@ int repo_verify_begin(struct repo *r, const struct repo_name *name,
     v->opt = *opt;
     n = may_mark(v, e);
     if (n == 0)
-        n = repo_walk(r, name, gather, &g, e);
+        n = repo_walk(r, name, gather, v, e);
     if (n == 0 && v->points.n == 0 && v->skipped == 0 && name && name->id)
         n = err_set(e, ERR_NOT_FOUND, "%s has no finished point of vm/%s", r->store->desc,
                     name->id);
@@ -510,6 +516,7 @@ int repo_verify_finish(struct repo_verify *v, struct repo_verify_stats *ret_stat
         }
         st.points += p->done;
         st.points_bad += p->bad || bad;
+        st.points_without_key += p->without_key;
     }
     if (r == 0)
         r = move_damages(&v->damages, &out, e);

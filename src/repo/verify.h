@@ -22,10 +22,11 @@ struct verify_disk {
 };
 
 struct verify_point {
-    char *path;  /* owned: "ns/prod/vm/100/2026-…" */
-    char *title; /* owned: "prod/vm/100/2026-…", for people */
-    bool bad;    /* its manifest, a blob or an index is damaged */
-    bool done;   /* recorded */
+    char *path;       /* owned: "ns/prod/vm/100/2026-…" */
+    char *title;      /* owned: "prod/vm/100/2026-…", for people */
+    bool bad;         /* its manifest, a blob or an index is damaged */
+    bool done;        /* recorded */
+    bool without_key; /* it needs one that is not there: CRCs only, no signatures */
     size_t first_disk, n_disks;
     _Atomic uint64_t left; /* chunks it owns that have not been checked */
 };

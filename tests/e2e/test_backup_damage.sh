@@ -51,6 +51,11 @@ PYTHON
 run list list --json --repo "$dir/enc"
 check "the list says encrypted" jq -e 'length == 3 and all(.crypt == "encrypted")' "$dir/list.out"
 
+run keyless verify --repo "$dir/enc"
+exits keyless 0 "without the key checksums are verified"
+has "and the report says so" "$dir/keyless.out" "3 of them without the key"
+run keyed verify --json --skip-verified --repo "$dir/enc" --key "$dir/none.key" none
+check "which does not stand for a verification with it" jq -e '.points == 1 and .points_without_key == 0' "$dir/keyed.out"
 run check check --repo "$dir/enc" none
 exits check 1 "without a key an encrypted point is refused"
 has "and the message says so" "$dir/check.err" "key"

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (repo_key_new(enc, &key, &e) == 0 && repo_manifest_check(m, key, &e) == 0)
         (void)repo_manifest_crypt(m);
     repo_key_free(key);
-    if (repo_manifest_set_verified(m, 1767323045, true, &e) == 0 &&
+    if (repo_manifest_set_verified(m, 1767323045, true, true, &e) == 0 &&
         repo_manifest_text(m, &text, &e) == 0) {
         int r = repo_manifest_parse(text, strlen(text), &again, &e);
 

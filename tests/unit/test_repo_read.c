@@ -66,7 +66,7 @@ static void test_list(void **state)
 {
     struct repo *r = open_ds(kit_data("ds"), NULL);
     struct repo_entries v = {0};
-    struct repo_name prod = {.ns = (char *)(uintptr_t) "prod/eu"};
+    struct repo_name prod = kit_name("prod/eu", NULL), one = kit_name("", "100");
 
     assert_ok(repo_list(r, NULL, &v, e));
     assert_int_equal(v.n, 6);
@@ -85,6 +85,11 @@ static void test_list(void **state)
     repo_entries_release(&v);
     assert_ok(repo_list(r, &prod, &v, e));
     assert_int_equal(v.n, 1);
+    repo_entries_release(&v);
+    one.time = 1767323046;
+    assert_ok(repo_list(r, &one, &v, e));
+    assert_int_equal(v.n, 1);
+    assert_int_equal(v.v[0].crypt, REPO_CRYPT_ENCRYPT);
     repo_entries_release(&v);
     repo_free(r);
 }

@@ -274,6 +274,7 @@ static void test_without_the_key_crcs_are_checked(void **state)
     r = open_store(NULL);
     run_verify(r, &opt, &st, &v);
     assert_int_equal(v.n, 0);
+    assert_true(st.points_without_key > 0 && st.points_without_key < st.points);
     repo_free(r);
     assert_ok(repo_key_new(other, &wrong, e));
     r = open_store(wrong);
@@ -290,6 +291,30 @@ static void test_without_the_key_crcs_are_checked(void **state)
     repo_damages_release(&v);
     repo_free(r);
     repo_key_free(wrong);
+    repo_key_free(k);
+}
+
+static void test_with_the_key_what_was_verified_without_is_not_skipped(void **state)
+{
+    struct repo_verify_options opt = {.skip_verified = true};
+    struct repo_verify_stats without, st;
+    struct repo_key *k = kit_key();
+    struct repo_damages v;
+    struct repo *r;
+
+    fresh();
+    r = open_store(NULL);
+    run_verify(r, &opt, &without, &v);
+    run_verify(r, &opt, &st, &v);
+    assert_int_equal(st.points_skipped, without.points);
+    repo_free(r);
+    r = open_store(k);
+    run_verify(r, &opt, &st, &v);
+    assert_int_equal(st.points, without.points_without_key);
+    assert_int_equal(st.points_without_key, 0);
+    run_verify(r, &opt, &st, &v);
+    assert_int_equal(st.points_skipped, without.points);
+    repo_free(r);
     repo_key_free(k);
 }
 
@@ -500,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_every_kind_of_damage_is_named),
         cmocka_unit_test(test_a_sound_store_verifies),
         cmocka_unit_test(test_without_the_key_crcs_are_checked),
+        cmocka_unit_test(test_with_the_key_what_was_verified_without_is_not_skipped),
         cmocka_unit_test(test_bad_chunks_are_marked_and_remembered),
         cmocka_unit_test(test_damaged_files_of_points),
         cmocka_unit_test(test_manifests_that_lie),
