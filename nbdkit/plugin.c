@@ -153,16 +153,17 @@ static void note(void *ctx, const char *text)
     nbdkit_debug("%s", text);
 }
 
-/* Before the fork, where a failure still ends nbdkit and its --run command. A point is
- * only looked at: what is opened here would be shared with another process. Images must
- * wait, since their readers may start children. */
+/* Before the fork, where a failure still ends nbdkit and its --run command; later, that
+ * command would wait for an answer for ever. The source is only looked at: threads,
+ * children and connections that are made here would be lost in, or shared with, another
+ * process. Not at an NBD server, which may be one that ends with its first client. */
 static int hotadd_get_ready(void)
 {
     auto_flow_source struct flow_source s = {0};
     struct source_spec spec = source_spec();
     struct err e = ERR_INIT;
 
-    if (!source_is_point(&spec))
+    if (strstr(plugin.source_name, "://"))
         return 0;
     if (flow_source_open_disk(&spec, plugin.disk, NULL, &s, &e) < 0) {
         nbdkit_error("%s", e.msg);

@@ -25,6 +25,9 @@ head -c 100000 "$dir/web-1.vmdk" >"$dir/cut.vmdk"
 run cut backup --repo "$repo" --create "$dir/cut.vmdk" "$dir/absent.raw"
 exits cut 1 "sources that cannot be read"
 check "make no repository" test ! -e "$repo"
+timeout 60 nbdkit -r -U - "$build/nbdkit/nbdkit-hotadd-plugin.so" source="$dir/cut.vmdk" \
+    --run 'nbdcopy "$uri" null:' >"$dir/plugin.out" 2>&1
+same "the plugin ends too, instead of waiting" 1 $?
 run cut backup --repo "$repo" --create --vm 'a b/c' "$dir/web01.vmx"
 exits cut 2 "nor does a name that cannot be"
 check "make one" test ! -e "$repo"
