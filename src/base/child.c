@@ -35,7 +35,9 @@ static int park(int fd, struct err *e)
 {
     int r = fcntl(fd, F_DUPFD_CLOEXEC, PARK_MIN);
 
-    return r < 0 ? err_sys(e, "dup") : r;
+    if (r < 0 && errno == EINVAL) /* PARK_MIN is beyond the limit */
+        errno = EMFILE;
+    return r < 0 ? err_sys(e, "descriptors of a child process") : r;
 }
 
 static int wire_one(struct wiring *w, int which, enum child_io io, int fd, struct err *e)

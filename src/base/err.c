@@ -45,6 +45,8 @@ __attribute__((format(printf, 3, 0))) static int set_sys(struct err *e, int n,
         remedy = " (free some there, then try again)";
     } else if (n == EBUSY) {
         e->kind = ERR_BUSY;
+    } else if (n == EMFILE) {
+        remedy = " (raise the limit with ulimit -n)";
     }
     len = strlen(e->msg);
     /* GNU strerror_r: returns the text, which need not be in the buffer. */

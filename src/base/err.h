@@ -53,7 +53,7 @@ int err_vset(struct err *e, enum err_kind kind, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 
 /* From errno: "fmt: strerror". ENOMEM, ENOSPC, EDQUOT and EBUSY choose their own kinds; a
- * full disk comes with its remedy. */
+ * full disk and too many open files come with their remedy. */
 int err_sys(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* As err_sys, for calls that return an error number instead of setting errno. */

@@ -39,8 +39,10 @@ static void watch_signals(void)
     }
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
-    /* A closed pipe or connection is an error to be read, not a death. */
+    /* A closed pipe or connection is an error to be read, not a death; so is ulimit -f.
+     */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 struct flow_env command_begin(const struct common_options *o)

@@ -20,6 +20,9 @@ static void test_sys_takes_errno_and_kind(void **state)
     assert_int_equal(e.sys_errno, ENOSPC);
     assert_string_equal(e.msg,
                         "/x: No space left on device (free some there, then try again)");
+    assert_int_equal(err_sys_n(&e, EMFILE, "%s", "/x"), -1);
+    assert_string_equal(e.msg,
+                        "/x: Too many open files (raise the limit with ulimit -n)");
 }
 
 static void test_prefix_keeps_kind_and_codes(void **state)
