@@ -1,8 +1,8 @@
 /* What every command shares; see command.h.
  *
- * SIGINT and SIGTERM only set the cancellation flag, which the handler may do: the job
- * engine then stops cleanly and the command says how to go on. A second one ends the
- * process at once, as people expect; the journal allows it. */
+ * SIGINT, SIGTERM and SIGHUP only set the cancellation flag, which the handler may do:
+ * the job engine then stops cleanly and the command says how to go on. A second SIGINT or
+ * SIGTERM ends the process at once, as people expect; the journal allows it. */
 #include "cli/command.h"
 
 #include "base/json.h"
@@ -28,9 +28,15 @@ static void on_signal(int sig)
     cancel_request(&stop);
 }
 
+/* A lost terminal, of which the kernel and the shell may both tell: no impatience. */
+static void on_hangup(int sig)
+{
+    cancel_request(&stop);
+}
+
 static void watch_signals(void)
 {
-    struct sigaction sa = {.sa_handler = on_signal};
+    struct sigaction sa = {.sa_handler = on_signal}, hangup;
     struct err e = ERR_INIT;
 
     if (cancel_init(&stop, &e) < 0) {
@@ -39,8 +45,12 @@ static void watch_signals(void)
     }
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
-    /* A closed pipe or connection is an error to be read, not a death; so is ulimit -f.
-     */
+    /* Of nohup it stays ignored. */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) {
+        sa.sa_handler = on_hangup;
+        sigaction(SIGHUP, &sa, NULL);
+    }
+    /* A closed pipe or connection is an error to be read, not a death; so is a limit. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }

@@ -109,13 +109,15 @@ printf '\377\377\377\377' | dd of="$dir/bad.vmdk" bs=1 seek=3000000 conv=notrunc
 refused 1 "a damaged grain" "damaged" "$dir/bad.vmdk" "$dir/gone.raw"
 check "leaves no file either" test ! -e "$dir/gone.raw"
 
-"$hotadd" copy --quiet --max-rate 1M "$disk" "$dir/gone.raw" 2>"$dir/int.err" &
-child=$!
-for _ in $(seq 100); do [ -e "$dir/gone.raw" ] && break; sleep 0.1; done
-kill -INT "$child"
-wait "$child"
-same "an interrupted copy: exit code" 130 $?
-check "leaves no file" test ! -e "$dir/gone.raw"
+for signal in INT HUP; do
+    env --default-signal="$signal" "$hotadd" copy --quiet --max-rate 1M "$disk" "$dir/gone.raw" 2>"$dir/int.err" &
+    child=$!
+    for _ in $(seq 100); do [ -e "$dir/gone.raw" ] && break; sleep 0.1; done
+    kill -"$signal" "$child"
+    wait "$child"
+    same "a copy that is ended by SIG$signal: exit code" 130 $?
+    check "leaves no file" test ! -e "$dir/gone.raw"
+done
 refused 1 "a folder that is not there" "make" "$disk" "$dir/nowhere/new.raw"
 refused 2 "too few words" "give a source and a target" "$disk"
 
