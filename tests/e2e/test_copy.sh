@@ -55,8 +55,10 @@ same "JSON tells the size" "$(stat -c %s "$disk")" "$(jq .size_bytes "$dir/verif
 check "JSON tells what was verified" jq -e '.verified_bytes >= .written_bytes and .seconds > 0' \
     "$dir/verified.out"
 
-check "a limit on the size of files is an error and no death" sh -c \
-    'ulimit -f 2000; "$1" copy --quiet "$2" "$3"; test $? = 1 && test ! -e "$3"' sh "$hotadd" "$dir/stream.vmdk" "$dir/limit.raw"
+(ulimit -f 2000 && exec "$hotadd" copy --quiet "$dir/stream.vmdk" "$dir/limit.raw") 2>"$dir/limit.err"
+same "a limit on the size of files is an error and no death" 1 $?
+has "and is told" "$dir/limit.err" "File too large"
+check "nothing is left" test ! -e "$dir/limit.raw"
 
 refused 1 "a file with data is refused" "--force writes over it" "$disk" "$dir/new.raw"
 run forced copy --quiet --force "$disk" "$dir/new.raw"
