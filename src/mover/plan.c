@@ -144,6 +144,22 @@ static int unit_covering(const struct feed *f, uint64_t offset, uint64_t want_en
     }
 }
 
+/* The same for planning, which comes to a long run of zeros again for each task of it:
+ * the source need not look for its end each time. */
+static int planned_unit(struct feed *f, uint64_t offset, uint64_t want_end,
+                        struct unit *ret, struct err *e)
+{
+    if (offset >= f->zeros.offset && offset - f->zeros.offset < f->zeros.len) {
+        *ret = f->zeros;
+        return 0;
+    }
+    if (unit_covering(f, offset, want_end, ret, e) < 0)
+        return -1;
+    if (ret->kind == UNIT_ZERO)
+        f->zeros = *ret;
+    return 0;
+}
+
 /* The range of blocks from `at` on that a unit of a disk of `size` bytes fills: all that
  * it touches, or those that are in it completely. Nothing lies behind the disk's end. */
 static uint64_t touched_end(const struct plan *p, const struct unit *u)
@@ -196,7 +212,7 @@ static int look_at_base(struct plan *p, struct task *t, struct err *e)
         t->holds = p->sink->known_zero ? HOLDS_ZEROS : HOLDS_UNKNOWN;
         return 0;
     }
-    if (unit_covering(&p->base, t->offset, end, &u, e) < 0)
+    if (planned_unit(&p->base, t->offset, end, &u, e) < 0)
         return -1;
     zeros = u.kind == UNIT_ZERO ? filled_end(p, &u, p->base.source->size_bytes) : 0;
     t->holds = zeros >= end ? HOLDS_ZEROS : HOLDS_BASE;
@@ -223,7 +239,7 @@ static int look_at_source(struct plan *p, uint64_t at, uint64_t stop, struct tas
         (struct task){.kind = TASK_ZERO, .offset = at, .len = min64(stop, p->end) - at};
     if (at >= size)
         return 0;
-    if (unit_covering(&p->data, at, stop, &u, e) < 0)
+    if (planned_unit(&p->data, at, stop, &u, e) < 0)
         return -1;
     if (u.kind == UNIT_ZERO) {
         end = min64(filled_end(p, &u, size), stop);

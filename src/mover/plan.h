@@ -40,6 +40,7 @@ struct task {
 struct feed {
     struct source *source; /* borrowed; NULL: none */
     uint64_t limit_bytes;  /* largest fetch; a multiple of its unit_align */
+    struct unit zeros; /* told of last; of no length: none. Guarded by the plan's lock */
 };
 
 struct plan {
@@ -50,7 +51,7 @@ struct plan {
     uint64_t granule_bytes;           /* what is written or left as a whole */
     uint64_t base_end;                /* up to here the base says what the sink holds */
     uint64_t end;                     /* of what must be right in the sink */
-    pthread_mutex_t lock;             /* guards the cursor's movement */
+    pthread_mutex_t lock;             /* guards the cursor's movement, and zeros */
     _Atomic uint64_t cursor;          /* read without the lock for fairness only */
 };
 

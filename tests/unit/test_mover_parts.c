@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "mover/pace.h"
+#include "mover/plan.h"
 #include "mover/zero.h"
 
 static void test_runs_cover_all_data_and_no_long_hole(void **state)
@@ -136,6 +137,48 @@ static void test_eta_by_hint_and_by_position(void **state)
     assert_int_equal(eta_seconds(&f), 0);
 }
 
+static unsigned asked;
+
+static int zeros_to_the_end(struct source *s, uint64_t offset, uint64_t limit_bytes,
+                            struct unit *ret, struct err *e)
+{
+    asked++;
+    *ret = (struct unit){.offset = offset, .len = s->size_bytes - offset};
+    return 0;
+}
+
+/* Finding where they end may take the source as long as they are. */
+static void test_a_long_run_of_zeros_is_asked_for_once(void **state)
+{
+    static const struct source_ops ops = {.name = "zeros", .unit_at = zeros_to_the_end};
+    struct source from = {.ops = &ops,
+                          .size_bytes = 1ull << 40,
+                          .unit_align = 4096,
+                          .unit_max_bytes = 1 << 20,
+                          .desc = (char *)(uintptr_t) "zeros"};
+    struct sink to = {.size_bytes = 1ull << 40, .align = 4096};
+    struct plan_facts facts = {.source = &from, .sink = &to};
+    uint64_t at = 0;
+    struct task t;
+    struct plan p;
+
+    assert_ok(plan_init(&p, &facts, plan_min_slot(&facts), e));
+    asked = 0;
+    for (;;) {
+        struct err e = ERR_INIT;
+
+        if (plan_next(&p, &t, &e) <= 0)
+            break;
+        assert_int_equal(t.kind, TASK_ZERO);
+        assert_int_equal(t.offset, at);
+        assert_in_range(t.len, 1, TASK_MAX_ZERO_BYTES);
+        at += t.len;
+    }
+    assert_int_equal(at, 1ull << 40);
+    assert_int_equal(asked, 1);
+    plan_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_throttle_survives_extreme_numbers),
         cmocka_unit_test(test_rate_is_over_the_last_samples),
         cmocka_unit_test(test_eta_by_hint_and_by_position),
+        cmocka_unit_test(test_a_long_run_of_zeros_is_asked_for_once),
     };
 
     seed_random();
