@@ -28,6 +28,9 @@ check "make no repository" test ! -e "$repo"
 timeout 60 nbdkit -r -U - "$build/nbdkit/nbdkit-hotadd-plugin.so" source="$dir/cut.vmdk" \
     --run 'nbdcopy "$uri" null:' >"$dir/plugin.out" 2>&1
 same "the plugin ends too, instead of waiting" 1 $?
+qemu-img create -q -f qcow2 "$dir/large.qcow2" 1T
+same "a client may ask for all extents at once" "1099511627776 hole,zero" \
+    "$(serve_point source="$dir/large.qcow2" -- 'nbdinfo --map --totals "$uri"' | awk '{print $1, $4}')"
 run cut backup --repo "$repo" --create --vm 'a b/c' "$dir/web01.vmx"
 exits cut 2 "nor does a name that cannot be"
 check "make one" test ! -e "$repo"
