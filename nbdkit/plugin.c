@@ -6,6 +6,7 @@
  * Small reads are the rule (file systems) and units are large (grain runs), so a few
  * aligned windows of decoded bytes are kept. Nothing is ever written; a crash leaves
  * nothing. */
+#include "base/minmax.h"
 #include "base/str.h"
 #include "config.h"
 #include "flow/open_source.h"
@@ -360,10 +361,8 @@ static int hotadd_extents(void *handle, uint32_t count, uint64_t offset, uint32_
     while (pos < end) {
         if (source_unit_at(s, pos, plugin.window_bytes, &u, &e) < 0)
             return fail(&e);
-        if (u.len > end - pos)
-            u.len = end - pos;
         if (nbdkit_add_extent(
-                extents, u.offset, u.len,
+                extents, u.offset, min64(u.len, end - pos),
                 u.kind == UNIT_ZERO ? NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO : 0) < 0)
             return -1;
         pos += u.len;

@@ -43,9 +43,11 @@ static bool has(const unsigned char *head, size_t n, const struct magic *m)
     return n >= m->offset + m->len && memcmp(head + m->offset, m->bytes, m->len) == 0;
 }
 
-/* By its byte order mark and a first letter of ASCII. No boot code begins so. */
-static bool is_utf16(const unsigned char *head, size_t n)
+/* No boot code begins so. */
+bool image_is_utf16(const void *text, size_t n)
 {
+    const unsigned char *head = text;
+
     return n >= 4 && ((head[0] == 0xff && head[1] == 0xfe && head[2] && !head[3]) ||
                       (head[0] == 0xfe && head[1] == 0xff && !head[2] && head[3]));
 }
@@ -56,7 +58,7 @@ static enum image_format detect_text(const unsigned char *head, size_t n)
     const char *s = (const char *)head;
     size_t i = 0;
 
-    if (is_utf16(head, n))
+    if (image_is_utf16(head, n))
         return FORMAT_UTF16;
     if (n >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
         i = 3;

@@ -32,6 +32,9 @@ enum image_format {
 int image_detect(const struct blob *b, enum image_format *ret,
                  struct err *e) err_warn_unused;
 
+/* Does it begin with a mark of UTF-16 and a letter of ASCII? */
+bool image_is_utf16(const void *text, size_t n);
+
 /* Does a disk's content look like one: a partition table, a file system, LVM? */
 int image_looks_like_disk(const struct blob *b, bool *ret, struct err *e) err_warn_unused;
 

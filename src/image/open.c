@@ -63,19 +63,16 @@ int image_read_text(const struct blob *b, size_t max, char **ret, size_t *ret_le
                     struct err *e)
 {
     auto_free char *text = NULL;
-    enum image_format f;
 
     if (b->len > max)
         return err_set(e, ERR_INPUT,
                        "%s: %" PRIu64 " bytes of text; at most %zu are read", b->name,
                        b->len, max);
-    if (image_detect(b, &f, e) < 0)
-        return -1;
-    if (f == FORMAT_UTF16)
-        return refuse(b, f, e);
     text = mem_zalloc(b->len + 1, 1, e);
     if (!text || blob_read(b, text, b->len, 0, e) < 0)
         return -1;
+    if (image_is_utf16(text, b->len))
+        return refuse(b, FORMAT_UTF16, e);
     if (strlen(text) != b->len)
         return err_set(e, ERR_INPUT, "%s: a NUL byte at byte %zu: this is no text file",
                        b->name, strlen(text));

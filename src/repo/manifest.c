@@ -426,7 +426,7 @@ int repo_manifest_seal(struct repo_manifest *m, const struct repo_key *k, struct
 int repo_manifest_set_verified(struct repo_manifest *m, int64_t when, bool bad,
                                bool without_key, struct err *e)
 {
-    json_t *unprotected = json_object_get(m->json, "unprotected"), *ours, *verify;
+    json_t *unprotected = json_object_get(m->json, "unprotected"), *ours;
 
     if (!unprotected) {
         unprotected = json_object();
@@ -439,11 +439,11 @@ int repo_manifest_set_verified(struct repo_manifest *m, int64_t when, bool bad,
         if (json_put(unprotected, OUR_KEY, ours, e) < 0)
             return -1;
     }
-    verify =
-        json_pack("{s:s,s:I}", "state", bad ? "failed" : "ok", "time", (json_int_t)when);
-    if (json_put(ours, "verify", verify, e) < 0)
-        return -1;
-    return without_key ? json_put(verify, "without-key", json_true(), e) : 0;
+    return json_put(ours, "verify",
+                    json_pack("{s:s,s:I,s:o*}", "state", bad ? "failed" : "ok", "time",
+                              (json_int_t)when, "without-key",
+                              without_key ? json_true() : NULL),
+                    e);
 }
 
 int repo_manifest_text(const struct repo_manifest *m, char **ret, struct err *e)

@@ -97,16 +97,11 @@ static bool have_key(struct repo_verify *v, const struct repo_manifest *m)
     return !m->fingerprint || strcasecmp(m->fingerprint, mine) == 0;
 }
 
-static bool needs_key(const struct repo_manifest *m)
-{
-    return repo_manifest_crypt(m) != REPO_CRYPT_NONE;
-}
-
 /* Was everything that can be checked now checked then? */
 static bool was_verified(struct repo_verify *v, const struct repo_manifest *m)
 {
     return m->verified && !m->verified_bad && m->verified >= v->opt.verified_since &&
-           !(m->verified_without_key && needs_key(m) && have_key(v, m));
+           !(m->verified_without_key && have_key(v, m));
 }
 
 static int gather_disk(struct repo_verify *v, struct verify_point *p,
@@ -156,7 +151,7 @@ static int gather_files(struct repo_verify *v, struct verify_point *p,
 {
     bool keyed = have_key(v, m);
 
-    p->without_key = needs_key(m) && !keyed;
+    p->without_key = repo_manifest_crypt(m) != REPO_CRYPT_NONE && !keyed;
     vec_foreach (f, &m->files) {
         int r = 0;
 

@@ -158,17 +158,14 @@ static void test_a_long_run_of_zeros_is_asked_for_once(void **state)
                           .desc = (char *)(uintptr_t) "zeros"};
     struct sink to = {.size_bytes = 1ull << 40, .align = 4096};
     struct plan_facts facts = {.source = &from, .sink = &to};
+    struct err why = ERR_INIT;
     uint64_t at = 0;
     struct task t;
     struct plan p;
 
     assert_ok(plan_init(&p, &facts, plan_min_slot(&facts), e));
     asked = 0;
-    for (;;) {
-        struct err e = ERR_INIT;
-
-        if (plan_next(&p, &t, &e) <= 0)
-            break;
+    while (plan_next(&p, &t, &why) > 0) {
         assert_int_equal(t.kind, TASK_ZERO);
         assert_int_equal(t.offset, at);
         assert_in_range(t.len, 1, TASK_MAX_ZERO_BYTES);
