@@ -62,11 +62,32 @@ static void reply_reset(struct fixture *f)
     memset(&f->rp, 0, sizeof f->rp);
 }
 
+/* An action outlives its monitor; it must not write into a directory being removed. */
+static void wait_for_actions(struct fixture *f)
+{
+    bool running = true;
+
+    while (running) {
+        json_auto_t *ended = NULL, *list = NULL;
+        json_t *action;
+        size_t i;
+
+        assert_ok(actions_reap(f->api.actions, &ended, e));
+        assert_ok(actions_list(f->api.actions, &list, e));
+        running = false;
+        json_array_foreach (list, i, action)
+            running |= str_eq(json_str_or(action, "state", ""), "running");
+        if (running)
+            usleep(5 * 1000);
+    }
+}
+
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
     reply_reset(f);
+    wait_for_actions(f);
     feed_stop(f->api.feed);
     actions_free(f->api.actions);
     api_release(&f->api);
