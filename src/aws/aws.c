@@ -95,9 +95,10 @@ static int ask_region(struct client *c, struct err *e)
                                    "from the instance metadata service", e);
     if (!c->settings.imds_disabled && e->kind == ERR_CANCELLED)
         return -1;
-    return err_set(e, ERR_USAGE,
-                   "no AWS region: set AWS_REGION, or region in profile %s of %s",
-                   c->settings.profile, c->settings.config_path);
+    return err_set(
+        e, ERR_USAGE,
+        "no AWS region: give --region, set AWS_REGION, or region in profile %s of %s",
+        c->settings.profile, c->settings.config_path);
 }
 
 static int client_fill(struct client *c, const struct aws_options *o, struct err *e)

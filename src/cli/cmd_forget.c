@@ -29,7 +29,7 @@ static int forget(const struct forget_options *o, const char *point, struct err 
 
     if (flow_repo_name(&where, point, &name, e) < 0)
         return -1;
-    if (name.time == REPO_LATEST)
+    if (!repo_is_moment(name.time))
         r = err_set(e, ERR_USAGE, "%s: give the exact time, VM@TIME", point);
     else
         r = flow_repo_open(&where, REPO_MUST_EXIST, env.cancel, &repo, e);

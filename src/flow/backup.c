@@ -136,7 +136,7 @@ static int name_vm(struct backup *b, struct vm_backup *v, struct err *e)
         return v->item->id ? -1
                            : err_prefix(e, "the machine's own name cannot be used, name "
                                            "it with --vm ID");
-    if (v->name.time != REPO_LATEST)
+    if (v->name.time != REPO_EVERY)
         return err_set(e, ERR_USAGE, "%s: a backup's time is its own; leave it out", id);
     for (const struct vm_backup *o = b->vms; o < v; o++)
         if (o->name.id && str_eq(o->name.id, v->name.id) &&

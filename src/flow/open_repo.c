@@ -103,7 +103,7 @@ void flow_repo_close(struct flow_repo *r)
 int flow_repo_name(const struct repo_where *where, const char *text,
                    struct repo_name *ret, struct err *e)
 {
-    struct repo_name n = {.time = REPO_LATEST};
+    struct repo_name n = {.time = REPO_EVERY};
 
     if (text && repo_name_parse(text, &n, e) < 0)
         return -1;

@@ -55,14 +55,23 @@ int repo_group_times(struct repo *r, const char *group, struct repo_times *ret,
 static int walk_group(struct walk *w, const char *ns, const char *type, const char *id,
                       struct err *e)
 {
-    auto_free char *group = repo_group_path(ns, type, id, e);
-    int64_t only = w->filter ? w->filter->time : REPO_LATEST;
+    struct repo_place p = {ns, type, id, w->filter ? w->filter->time : REPO_EVERY};
+    int64_t only = p.time;
     struct repo_times times = {0};
-    int r = group ? repo_group_times(w->repo, group, &times, e) : -1;
+    auto_free char *group = NULL;
+    int r;
 
-    for (size_t i = 0; i < times.n && r == 0; i++)
-        if (only == REPO_LATEST || only == times.v[i])
-            r = w->each(w->ctx, &(struct repo_place){ns, type, id, times.v[i]}, e);
+    if (only == REPO_LATEST) {
+        r = repo_find_finished(w->repo, &p, &p.time, e);
+        return r > 0 ? w->each(w->ctx, &p, e) : r;
+    }
+    group = repo_group_path(ns, type, id, e);
+    r = group ? repo_group_times(w->repo, group, &times, e) : -1;
+    for (size_t i = 0; i < times.n && r == 0; i++) {
+        p.time = times.v[i];
+        if (only == REPO_EVERY || only == p.time)
+            r = w->each(w->ctx, &p, e);
+    }
     vec_release(&times);
     return r;
 }

@@ -156,7 +156,7 @@ static bool take_time(char *s, int64_t *ret)
 {
     char *at = strrchr(s, '@'), *slash = strrchr(s, '/');
 
-    *ret = REPO_LATEST;
+    *ret = REPO_EVERY;
     if (!at && slash && repo_time_parse(slash + 1, ret)) {
         *slash = 0;
         return true;
@@ -164,7 +164,11 @@ static bool take_time(char *s, int64_t *ret)
     if (!at)
         return true;
     *at = 0;
-    return str_eq(at + 1, "latest") || repo_time_parse(at + 1, ret);
+    if (str_eq(at + 1, "latest")) {
+        *ret = REPO_LATEST;
+        return true;
+    }
+    return repo_time_parse(at + 1, ret);
 }
 
 int repo_name_parse(const char *text, struct repo_name *ret, struct err *e)

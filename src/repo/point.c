@@ -143,7 +143,7 @@ static int add_few(void *ctx, const struct repo_place *p, struct err *e)
 
 static int not_found(struct repo *r, const struct repo_name *name, struct err *e)
 {
-    struct repo_name same = {.ns = name->ns, .id = name->id, .time = REPO_LATEST};
+    struct repo_name same = {.ns = name->ns, .id = name->id, .time = REPO_EVERY};
     struct few f = {0};
     char t[REPO_TIME_LEN];
     int n = repo_walk(r, &same, add_few, &f, e);
@@ -153,16 +153,16 @@ static int not_found(struct repo *r, const struct repo_name *name, struct err *e
     if (n == 0)
         err_set(e, ERR_NOT_FOUND, "%s has no finished point %s%svm/%s@%s; there is: %s%s",
                 r->store->desc, name->ns, *name->ns ? "/" : "", name->id,
-                name->time == REPO_LATEST ? "latest" : repo_time_text(name->time, t),
+                repo_is_moment(name->time) ? repo_time_text(name->time, t) : "latest",
                 f.n ? buf_str(&f.text) : "nothing", f.n > 10 ? ", …" : "");
     buf_release(&f.text);
     return -1;
 }
 
-static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
-                     struct err *e)
+int repo_find_finished(struct repo *r, const struct repo_place *p, int64_t *ret,
+                       struct err *e)
 {
-    auto_free char *group = repo_group_path(name->ns, "vm", name->id, e);
+    auto_free char *group = repo_group_path(p->ns, p->type, p->id, e);
     struct repo_times times = {0};
     struct repo_inside in = {0};
     int n = group ? repo_group_times(r, group, &times, e) : -1;
@@ -171,9 +171,9 @@ static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
     while (n == 0 && i-- > 0) {
         auto_free char *path = NULL;
 
-        if (name->time != REPO_LATEST && times.v[i] != name->time)
+        if (repo_is_moment(p->time) && times.v[i] != p->time)
             continue;
-        path = repo_point_path(name->ns, "vm", name->id, times.v[i], e);
+        path = repo_point_path(p->ns, p->type, p->id, times.v[i], e);
         n = path ? repo_look_inside(r, path, &in, e) : -1;
         if (n == 0 && in.finished) {
             *ret = times.v[i];
@@ -181,6 +181,15 @@ static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
         }
     }
     vec_release(&times);
+    return n;
+}
+
+static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
+                     struct err *e)
+{
+    struct repo_place p = {name->ns, "vm", name->id, name->time};
+    int n = repo_find_finished(r, &p, ret, e);
+
     return n < 0 ? -1 : n > 0 ? 0 : not_found(r, name, e);
 }
 

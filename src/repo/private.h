@@ -53,8 +53,8 @@ int repo_zero_digest(struct repo *r, enum datablob_crypt crypt, size_t len,
 
 /* ---- points ---- */
 
-/* Every snapshot directory that the filter (may be NULL) names; its time REPO_LATEST
- * means all. In order of namespace, type, ID and time. */
+/* Every snapshot directory that the filter (may be NULL) names: with REPO_EVERY the
+ * unfinished ones too. In order of namespace, type, ID and time. */
 struct repo_place {
     const char *ns, *type, *id; /* borrowed */
     int64_t time;
@@ -62,6 +62,10 @@ struct repo_place {
 int repo_walk(struct repo *r, const struct repo_name *filter,
               int (*each)(void *ctx, const struct repo_place *p, struct err *e),
               void *ctx, struct err *e) err_warn_unused;
+/* The time of the finished point with the time of p, or of the newest one when that is no
+ * moment: 1 and *ret, 0: there is none. */
+int repo_find_finished(struct repo *r, const struct repo_place *p, int64_t *ret,
+                       struct err *e) err_warn_unused;
 
 /* The times of a group's points, ascending; none when it does not exist. */
 struct repo_times VEC(int64_t);

@@ -75,14 +75,21 @@ DEFINE_AUTO_PTR(struct repo, repo_free)
 
 #define REPO_TIME_LEN 21 /* "2026-01-02T03:04:05Z" and a NUL */
 #define REPO_LATEST   INT64_MIN
+#define REPO_EVERY    (INT64_MIN + 1)
 
 /* "ID", "vm/ID", "ID@TIME", "NS/…/vm/ID@TIME": TIME as above or "latest". As listings
- * show them, too: "NS/…/vm/ID/TIME". */
+ * show them, too: "NS/…/vm/ID/TIME". Without a time all points of the machine are named;
+ * where one is wanted that is the newest finished one, as with "latest". */
 struct repo_name {
     char *ns;     /* owned: "prod/eu", "" for the root; NULL: all (filters only) */
     char *id;     /* owned; NULL: every machine (filters only) */
-    int64_t time; /* Unix seconds, or REPO_LATEST */
+    int64_t time; /* Unix seconds, REPO_LATEST or REPO_EVERY */
 };
+
+static inline bool repo_is_moment(int64_t time)
+{
+    return time != REPO_LATEST && time != REPO_EVERY;
+}
 
 int repo_name_parse(const char *text, struct repo_name *ret,
                     struct err *e) err_warn_unused;
@@ -112,9 +119,8 @@ struct repo_entry {
 struct repo_entries VEC(struct repo_entry);
 void repo_entries_release(struct repo_entries *v);
 
-/* Sorted by namespace, type, id, time. `filter` (may be NULL) limits namespace and id,
- * and the time unless that is REPO_LATEST. A manifest that cannot be read is listed as
- * such. */
+/* Sorted by namespace, type, id, time. `filter` (may be NULL) limits namespace, id and
+ * time. A manifest that cannot be read is listed as such. */
 int repo_list(struct repo *r, const struct repo_name *filter, struct repo_entries *ret,
               struct err *e) err_warn_unused;
 
@@ -122,7 +128,7 @@ int repo_list(struct repo *r, const struct repo_name *filter, struct repo_entrie
 
 struct repo_point;
 
-/* Finds the finished point (REPO_LATEST: the newest finished one), checks manifest,
+/* Finds the finished point (without a time: the newest finished one), checks manifest,
  * signature (when the repo has a key), indexes and their checksums, and holds a shared
  * lock on it. ERR_NOT_FOUND lists what there is. An encrypted one without the right key
  * is ERR_DENIED and names both fingerprints. Owned; free it before the repo. */
@@ -247,15 +253,15 @@ struct repo_verify_options {
     bool no_record;         /* do not note the results in the manifests */
 };
 
-/* Gathers the points to verify (name NULL: all; else as a filter, and time REPO_LATEST
- * means every point of the machine), checks their manifests, indexes and blobs at once,
- * and makes a source whose units are their distinct chunks, point after point. Fetching a
- * unit checks the chunk completely and notes damage instead of failing, so copying the
- * source to a sink that drops everything verifies the store, in parallel. Whenever the
- * last chunk of a point was checked its result is recorded in the manifest, below our own
- * key (a server's verify_state is read, never written), so that an interrupted run goes
- * on with skip_verified. Of what is encrypted with a key that the repo does not have only
- * CRCs are checked, which is recorded too: a run with the key does not skip it. */
+/* Gathers the points to verify (name NULL: all; else as a filter), checks their
+ * manifests, indexes and blobs at once, and makes a source whose units are their distinct
+ * chunks, point after point. Fetching a unit checks the chunk completely and notes damage
+ * instead of failing, so copying the source to a sink that drops everything verifies the
+ * store, in parallel. Whenever the last chunk of a point was checked its result is
+ * recorded in the manifest, below our own key (a server's verify_state is read, never
+ * written), so that an interrupted run goes on with skip_verified. Of what is encrypted
+ * with a key that the repo does not have only CRCs are checked, which is recorded too: a
+ * run with the key does not skip it. */
 int repo_verify_begin(struct repo *r, const struct repo_name *name,
                       const struct repo_verify_options *opt, struct repo_verify **ret,
                       struct err *e) err_warn_unused;

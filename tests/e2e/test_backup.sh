@@ -74,6 +74,10 @@ qemu-img convert -q -f raw -O vmdk "$dir/web-1.raw" "$dir/web-1.vmdk"
 sleep 1
 run one backup --json --repo "$repo" "$dir/web01.vmx"
 same "100 bytes that changed are one chunk" 1 "$(backed one .new_chunks)"
+check "@latest lists that point alone" sh -c "'$hotadd' list --json --repo '$repo' web01@latest |
+    jq -e --arg p '$(backed one .point)' 'length == 1 and (.[0].time as \$t | \$p | endswith(\$t))'"
+run newest verify --json --repo "$repo" web01@latest
+check "and verifies that point alone" jq -e '.points == 1' "$dir/newest.out"
 same_disk "the new point has the new bytes" "$dir/web-1.raw" source=web01 "repo=$repo" disk=1
 
 poke "$dir/web-1.raw" 20971520 4096 "$seed"

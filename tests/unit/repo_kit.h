@@ -256,7 +256,7 @@ static inline struct machine *kit_machine(const char *name)
 static inline struct repo_name kit_name(const char *ns, const char *id)
 {
     return (struct repo_name){
-        .ns = (char *)(uintptr_t)ns, .id = (char *)(uintptr_t)id, .time = REPO_LATEST};
+        .ns = (char *)(uintptr_t)ns, .id = (char *)(uintptr_t)id, .time = REPO_EVERY};
 }
 
 static inline int64_t kit_back_up(struct repo *r, const char *id,

@@ -480,7 +480,8 @@ static void test_region_and_endpoints(void **state)
     struct aws *aws = NULL;
 
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-    assert_fails(aws_new(&o, &aws, e), ERR_USAGE, "no AWS region: set AWS_REGION");
+    assert_fails(aws_new(&o, &aws, e), ERR_USAGE,
+                 "no AWS region: give --region, set AWS_REGION");
     setenv("AWS_DEFAULT_REGION", "not a region", 1);
     assert_fails(aws_new(&o, &aws, e), ERR_USAGE, "AWS_DEFAULT_REGION");
     setenv("AWS_REGION", "cn-north-1", 1);

@@ -91,6 +91,15 @@ static void test_list(void **state)
     assert_int_equal(v.n, 1);
     assert_int_equal(v.v[0].crypt, REPO_CRYPT_ENCRYPT);
     repo_entries_release(&v);
+    one.time = REPO_EVERY;
+    assert_ok(repo_list(r, &one, &v, e));
+    assert_int_equal(v.n, 3);
+    repo_entries_release(&v);
+    one.time = REPO_LATEST;
+    assert_ok(repo_list(r, &one, &v, e));
+    assert_int_equal(v.n, 1);
+    assert_int_equal(v.v[0].time, 1767323047);
+    repo_entries_release(&v);
     repo_free(r);
 }
 
@@ -245,6 +254,9 @@ static void test_names(void **state)
     assert_string_equal(n.ns, "vm");
     assert_string_equal(n.id, "100");
     assert_int_equal(n.time, REPO_LATEST);
+    repo_name_release(&n);
+    assert_ok(repo_name_parse("vm/100", &n, e));
+    assert_int_equal(n.time, REPO_EVERY);
     repo_name_release(&n);
     assert_fails(repo_name_parse("host/elsa", &n, e), ERR_UNSUPPORTED,
                  "virtual machines");
