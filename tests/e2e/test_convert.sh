@@ -105,16 +105,11 @@ same "the lab is as before" "$before" "$(cloud_state)"
 cp --sparse=always "$demo-disk1.raw" "$dir/control.raw"
 export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
 talking() {
-    guestfish --format=raw -a "$dir/control.raw" <<-FISH &&
+    guestfish --format=raw -a "$dir/control.raw" <<-FISH
 	run
 	mount /dev/sda1 /
 	download /boot/grub/grub.cfg $dir/grub.cfg
-	FISH
-        sed -i 's|^\(\s*linux\s.*\)$|\1 console=ttyS0,115200n8|' "$dir/grub.cfg" &&
-        grep -q 'console=ttyS0' "$dir/grub.cfg" &&
-        guestfish --format=raw -a "$dir/control.raw" <<-FISH
-	run
-	mount /dev/sda1 /
+	! sed -i 's|^\(\s*linux\s.*\)$|\1 console=ttyS0,115200n8|' "$dir/grub.cfg" && grep -q console=ttyS0 "$dir/grub.cfg"
 	upload $dir/grub.cfg /boot/grub/grub.cfg
 	FISH
 }
