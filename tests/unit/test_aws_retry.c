@@ -101,7 +101,7 @@ static void test_throttling_is_waited_for_until_the_deadline(void **state)
     /* The server asks for more patience than the call has. */
     assert_fails(describe(aws, e), ERR_CLOUD, "RequestLimitExceeded");
     assert_int_equal(fake_http_count(fake), 1);
-    assert_true(clock_mono_ns() - start_ns < 60 * NS_PER_S);
+    assert_true(clock_mono_ns() - start_ns < 5 * NS_PER_S);
     aws_free(aws);
     fake_http_stop(fake);
 }

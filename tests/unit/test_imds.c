@@ -168,7 +168,7 @@ static void test_silence_is_explained(void **state)
     assert_ok(
         imds_new(&(struct imds_options){.endpoint = "http://127.0.0.1:1"}, &imds, e));
     assert_fails(imds_get(imds, "meta-data/mac", &text, e), ERR_NETWORK, "hop limit");
-    assert_true(clock_mono_ns() - start_ns < 60 * NS_PER_S);
+    assert_true(clock_mono_ns() - start_ns < 5 * NS_PER_S);
     imds_free(imds);
 }
 

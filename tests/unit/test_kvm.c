@@ -64,7 +64,7 @@ static void test_hung_guest_is_killed_at_the_deadline(void **state)
     assert_int_equal(kvm_try("/dev/kvm", UINT32_MAX, NS_PER_S / 2, why), KVM_TOO_SLOW);
     took_ns = clock_mono_ns() - before_ns;
     assert_true(took_ns >= NS_PER_S / 2);
-    assert_true(took_ns < 20 * NS_PER_S);
+    assert_true(took_ns < 2 * NS_PER_S);
     assert_non_null(strstr(why, "hung"));
     /* The child was reaped. */
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -81,13 +81,13 @@ static void test_probe_is_quick_and_cached(void **state)
     auto_free char *cache = str_fmt(&err, "%s/kvm", dir);
     before_ns = clock_mono_ns();
     first = kvm_probe(cache, first_why);
-    assert_true(clock_mono_ns() - before_ns < 60 * NS_PER_S);
+    assert_true(clock_mono_ns() - before_ns < 5 * NS_PER_S);
     before_ns = clock_mono_ns();
     for (int i = 0; i < 20; i++) {
         assert_int_equal(kvm_probe(cache, why), first);
         assert_string_equal(why, first_why);
     }
-    assert_true(clock_mono_ns() - before_ns < 5 * NS_PER_S);
+    assert_true(clock_mono_ns() - before_ns < NS_PER_S);
     assert_ok(io_remove_tree(dir, e));
 }
 
