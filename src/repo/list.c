@@ -62,7 +62,7 @@ static int walk_group(struct walk *w, const char *ns, const char *type, const ch
     int r;
 
     if (only == REPO_LATEST) {
-        r = repo_find_finished(w->repo, &p, &p.time, e);
+        r = repo_find_finished(w->repo, &p, e);
         return r > 0 ? w->each(w->ctx, &p, e) : r;
     }
     group = repo_group_path(ns, type, id, e);

@@ -159,8 +159,7 @@ static int not_found(struct repo *r, const struct repo_name *name, struct err *e
     return -1;
 }
 
-int repo_find_finished(struct repo *r, const struct repo_place *p, int64_t *ret,
-                       struct err *e)
+int repo_find_finished(struct repo *r, struct repo_place *p, struct err *e)
 {
     auto_free char *group = repo_group_path(p->ns, p->type, p->id, e);
     struct repo_times times = {0};
@@ -176,7 +175,7 @@ int repo_find_finished(struct repo *r, const struct repo_place *p, int64_t *ret,
         path = repo_point_path(p->ns, p->type, p->id, times.v[i], e);
         n = path ? repo_look_inside(r, path, &in, e) : -1;
         if (n == 0 && in.finished) {
-            *ret = times.v[i];
+            p->time = times.v[i];
             n = 1;
         }
     }
@@ -188,9 +187,12 @@ static int find_time(struct repo *r, const struct repo_name *name, int64_t *ret,
                      struct err *e)
 {
     struct repo_place p = {name->ns, "vm", name->id, name->time};
-    int n = repo_find_finished(r, &p, ret, e);
+    int n = repo_find_finished(r, &p, e);
 
-    return n < 0 ? -1 : n > 0 ? 0 : not_found(r, name, e);
+    if (n <= 0)
+        return n < 0 ? -1 : not_found(r, name, e);
+    *ret = p.time;
+    return 0;
 }
 
 int repo_point_find(struct repo *r, const struct repo_name *name, int64_t *ret,

@@ -62,9 +62,9 @@ struct repo_place {
 int repo_walk(struct repo *r, const struct repo_name *filter,
               int (*each)(void *ctx, const struct repo_place *p, struct err *e),
               void *ctx, struct err *e) err_warn_unused;
-/* The time of the finished point with the time of p, or of the newest one when that is no
- * moment: 1 and *ret, 0: there is none. */
-int repo_find_finished(struct repo *r, const struct repo_place *p, int64_t *ret,
+/* Is there a finished point with the time of p? 1 or 0. When that is no moment: any, and
+ * p gets the newest one's. */
+int repo_find_finished(struct repo *r, struct repo_place *p,
                        struct err *e) err_warn_unused;
 
 /* The times of a group's points, ascending; none when it does not exist. */
